@@ -1,0 +1,361 @@
+"""All settings of the sidecar: one table, from the environment, a TOML file, or the default, in this order.
+
+The table is printed by `tracemark serve --help` and compared with the README by a test.
+"""
+
+from __future__ import annotations
+
+import difflib
+import platform
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from sidecar.errors import SettingError
+
+PREFIX = "TRACEMARK_"
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(value: str) -> float:
+        number = float(value)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        number = int(value)
+        if not low <= number <= high:
+            raise ValueError
+        return number
+
+    return parse
+
+
+def _word(*words: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError
+        return value
+
+    return parse
+
+
+def _address(value: str) -> tuple[str, int]:
+    host, _, port = value.rpartition(":")
+    if not host or not 0 <= int(port) <= 65535:
+        raise ValueError
+    return host.strip("[]"), int(port)
+
+
+def _list(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _pairs(value: str) -> Mapping[str, str]:
+    pairs = dict(part.split("=", 1) for part in _list(value))
+    if not all(pairs.values()):
+        raise ValueError
+    return pairs
+
+
+def _zone(value: str) -> str:
+    if value != "local":
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, OSError) as error:
+            raise ValueError from error
+    return value
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+        raise ValueError
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One row of the table."""
+
+    name: str
+    default: str
+    parse: Callable[[str], Any]
+    allowed: str
+    help: str
+    secret: bool = False
+
+    @property
+    def variable(self) -> str:
+        return PREFIX + self.name.upper()
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        name="http",
+        default="127.0.0.1:8050",
+        parse=_address,
+        allowed="HOST:PORT",
+        help="where the live page and the HTTP API listen",
+    ),
+    Setting(
+        name="markers",
+        default="127.0.0.1:8051",
+        parse=_address,
+        allowed="HOST:PORT",
+        help="where the marker channel listens (WebSocket, path /markers)",
+    ),
+    Setting(
+        name="token",
+        default="",
+        parse=_text,
+        allowed="any text; empty admits only clients on this machine",
+        help="token that clients of the marker channel must show",
+        secret=True,
+    ),
+    Setting(
+        name="journal",
+        default="tracemark.sqlite",
+        parse=_text,
+        allowed="a path",
+        help="the journal's file; it is made when absent",
+    ),
+    Setting(
+        name="retention_days",
+        default="7",
+        parse=_number(0.01, 3660),
+        allowed="0.01 to 3660",
+        help="age at which samples, requests and markers leave the journal",
+    ),
+    Setting(
+        name="journal_max_mb",
+        default="2048",
+        parse=_whole(16, 10**6),
+        allowed="16 to 1000000",
+        help="size of the journal past which the oldest samples and requests leave it",
+    ),
+    Setting(
+        name="site",
+        default="default",
+        parse=_name,
+        allowed="letters, digits, '_', '.', '-'",
+        help="name of this XNAT on every point sent to InfluxDB",
+    ),
+    Setting(
+        name="engine_host",
+        default=platform.node() or "localhost",
+        parse=_text,
+        allowed="a name",
+        help="name of the machine that the containers run on; the default is this machine's",
+    ),
+    Setting(
+        name="docker",
+        default="unix:///var/run/docker.sock",
+        parse=_text,
+        allowed="a Docker endpoint, or off",
+        help="the Docker engine to read frames from",
+    ),
+    Setting(
+        name="containers",
+        default="name:xnat-*",
+        parse=_list,
+        allowed="comma-separated name:GLOB, label:KEY[=VALUE], service:NAME",
+        help="which containers are sampled",
+    ),
+    Setting(
+        name="processes",
+        default="",
+        parse=_pairs,
+        allowed="comma-separated NAME=PIDFILE",
+        help="plain processes to sample as if they were containers, where there is no Docker",
+    ),
+    Setting(
+        name="cgroup",
+        default="/sys/fs/cgroup",
+        parse=_text,
+        allowed="a path, or off",
+        help="the cgroup file system, for exact samples",
+    ),
+    Setting(
+        name="cgroup_hz",
+        default="10",
+        parse=_number(0.1, 100),
+        allowed="0.1 to 100",
+        help="samples per second and container from the cgroup files",
+    ),
+    Setting(
+        name="nginx_log",
+        default="",
+        parse=_text,
+        allowed="a path or glob",
+        help="nginx's access log, in combined format or in ours",
+    ),
+    Setting(
+        name="tomcat_log",
+        default="",
+        parse=_text,
+        allowed="a path or glob",
+        help="Tomcat's access log",
+    ),
+    Setting(
+        name="xnat_log",
+        default="",
+        parse=_text,
+        allowed="a path or glob",
+        help="XNAT's own access.log",
+    ),
+    Setting(
+        name="tomcat_duration",
+        default="auto",
+        parse=_word("auto", "ms", "us"),
+        allowed="auto, ms, us",
+        help="unit of %D in Tomcat's log: ms up to Tomcat 9, us from 10 on; auto decides from the lines",
+    ),
+    Setting(
+        name="log_zone",
+        default="local",
+        parse=_zone,
+        allowed="local, or a name such as Europe/Rome",
+        help="time zone of logs that do not say theirs (XNAT's access.log)",
+    ),
+    Setting(
+        name="context_path",
+        default="",
+        parse=_text,
+        allowed="empty, or such as /xnat",
+        help="path below which XNAT answers",
+    ),
+    Setting(
+        name="xnat_url",
+        default="",
+        parse=_text,
+        allowed="a URL",
+        help="XNAT itself, for `tracemark check`",
+    ),
+    Setting(
+        name="influx_url",
+        default="",
+        parse=_text,
+        allowed="a URL; empty means the journal alone",
+        help="InfluxDB to ship to",
+    ),
+    Setting(
+        name="influx_token",
+        default="",
+        parse=_text,
+        allowed="a token that may write the bucket",
+        help="token for InfluxDB",
+        secret=True,
+    ),
+    Setting(name="influx_org", default="tracemark", parse=_text, allowed="a name", help="InfluxDB organisation"),
+    Setting(
+        name="influx_bucket",
+        default="tracemark",
+        parse=_text,
+        allowed="a name without '/'",
+        help="InfluxDB bucket",
+    ),
+    Setting(
+        name="min_group",
+        default="5",
+        parse=_whole(1, 1000),
+        allowed="1 to 1000",
+        help="smallest number of real persons whose numbers are shown together",
+    ),
+    Setting(
+        name="log_level",
+        default="warning",
+        parse=_word("debug", "info", "warning", "error"),
+        allowed="debug, info, warning, error",
+        help="how much the sidecar says on stderr",
+    ),
+)
+
+
+class Config(Mapping[str, Any]):
+    """The settings in force, by name; secrets are left out of its text."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Any:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        secret = {setting.name for setting in SETTINGS if setting.secret}
+        return f"Config({ {k: '***' if k in secret and v else v for k, v in self._values.items()} })"
+
+
+def load(environment: Mapping[str, str], file: Path | None = None) -> Config:
+    """Settings from a TOML file (flat keys) and from `TRACEMARK_…` variables, which win; `…_FILE` reads the value from a file.
+
+    Raises SettingError for an unknown key, a bad value or an unreadable file; it names the key, the value and what is allowed.
+    """
+    known = {setting.name: setting for setting in SETTINGS}
+    given: dict[str, tuple[str, str]] = {}
+    if file is not None:
+        for key, value in _from_toml(file).items():
+            if key not in known:
+                raise _unknown(f"{file}: {key}", key, known)
+            given[key] = (f"{file}: {key}", value)
+    for variable, value in environment.items():
+        if not variable.startswith(PREFIX) or variable in (f"{PREFIX}CONFIG", f"{PREFIX}CACHE", f"{PREFIX}CASES"):
+            continue
+        key = variable.removeprefix(PREFIX).lower()
+        if key not in known and key.endswith("_file") and key.removesuffix("_file") in known:
+            key = key.removesuffix("_file")
+            try:
+                value = Path(value).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingError(f"{variable}={value} cannot be read", "name a file that holds the value") from error
+        if key not in known:
+            raise _unknown(variable, key, known)
+        given[key] = (variable, value)
+    values: dict[str, Any] = {}
+    for name, setting in known.items():
+        where, value = given.get(name, (setting.variable, setting.default))
+        try:
+            values[name] = setting.parse(value)
+        except ValueError as error:
+            shown = "***" if setting.secret else value
+            raise SettingError(f"{where}={shown} is not valid", f"allowed: {setting.allowed}") from error
+    return Config(values)
+
+
+def _from_toml(file: Path) -> dict[str, str]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"{file} cannot be read", "name a TOML file with --config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(f"{file} is not TOML ({error})", "write lines such as: journal = '/data/tracemark.sqlite'") from error
+    flat = {}
+    for key, value in table.items():
+        if isinstance(value, dict):
+            raise SettingError(f"{file}: {key} is a table", "write flat keys, without [sections]")
+        flat[key] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return flat
+
+
+def _unknown(where: str, key: str, known: Mapping[str, Setting]) -> SettingError:
+    near = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {known[near[0]].variable}?" if near else "see `tracemark serve --help` for all settings"
+    return SettingError(f"{where} is not a setting", hint)

@@ -1,0 +1,101 @@
+"""The sidecar's errors, one tree. Each says what is wrong, what to do, and whether trying again can help.
+
+Fault                       root, from the shared kernel (exit status 1)
+├── UsageFault              wrong use or configuration (exit status 2)
+│   └── SettingError        a setting's key or value
+├── InvalidRecordError      a record or message that breaks the model
+├── CollectError            a source cannot be read          (retry)
+│   ├── EngineGoneError     the Docker engine does not answer (retry)
+│   └── LogUnreadableError  a log file cannot be read         (retry)
+├── JournalError
+│   ├── JournalFullError    no space left; reading still works (retry)
+│   ├── JournalCorruptError the file is damaged
+│   └── JournalNewerError   the file was written by a newer version
+├── ShipError
+│   ├── ShipLaterError      the store is away or busy         (retry)
+│   └── ShipRefusedError    the store refuses these points
+└── PortTakenError          an address to listen on is in use (exit status 2)
+"""
+
+from __future__ import annotations
+
+from sidecar.model.faults import Fault, InvalidRecordError, UsageFault
+
+__all__ = [
+    "CollectError",
+    "EngineGoneError",
+    "Fault",
+    "InvalidRecordError",
+    "JournalCorruptError",
+    "JournalError",
+    "JournalFullError",
+    "JournalNewerError",
+    "LogUnreadableError",
+    "PortTakenError",
+    "SettingError",
+    "ShipError",
+    "ShipLaterError",
+    "ShipRefusedError",
+    "TracemarkError",
+    "UsageFault",
+]
+
+TracemarkError = Fault
+
+
+class SettingError(UsageFault):
+    """A setting whose key or value is wrong; names the key, the value and what is allowed."""
+
+
+class CollectError(Fault):
+    """A source cannot be read now."""
+
+    retry = True
+
+
+class EngineGoneError(CollectError):
+    """The Docker engine does not answer."""
+
+
+class LogUnreadableError(CollectError):
+    """A log file is absent or may not be read."""
+
+
+class JournalError(Fault):
+    """The journal cannot do what was asked."""
+
+
+class JournalFullError(JournalError):
+    """No space is left for the journal; what is in it can still be read."""
+
+    retry = True
+
+
+class JournalCorruptError(JournalError):
+    """The journal's file is damaged."""
+
+
+class JournalNewerError(JournalError):
+    """The journal's file was written by a newer version of Tracemark."""
+
+
+class ShipError(Fault):
+    """Points could not be delivered."""
+
+
+class ShipLaterError(ShipError):
+    """The store is away, busy or full: try again, not before `after_s` seconds."""
+
+    retry = True
+
+    def __init__(self, what: str, remedy: str, after_s: float | None = None) -> None:
+        super().__init__(what, remedy)
+        self.after_s = after_s
+
+
+class ShipRefusedError(ShipError):
+    """The store refuses these points for good."""
+
+
+class PortTakenError(UsageFault):
+    """An address to listen on is already in use."""
