@@ -9,6 +9,7 @@ Fault                       root, from the shared kernel (exit status 1)
 │   └── LogUnreadableError  a log file cannot be read         (retry)
 ├── JournalError
 │   ├── JournalFullError    no space left; reading still works (retry)
+│   ├── JournalBusyError    another program holds it         (retry)
 │   ├── JournalCorruptError the file is damaged
 │   └── JournalNewerError   the file was written by a newer version
 ├── ShipError
@@ -26,6 +27,7 @@ __all__ = [
     "EngineGoneError",
     "Fault",
     "InvalidRecordError",
+    "JournalBusyError",
     "JournalCorruptError",
     "JournalError",
     "JournalFullError",
@@ -67,6 +69,12 @@ class JournalError(Fault):
 
 class JournalFullError(JournalError):
     """No space is left for the journal; what is in it can still be read."""
+
+    retry = True
+
+
+class JournalBusyError(JournalError):
+    """Another program holds the journal's lock for too long."""
 
     retry = True
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LEVEL = 6
 BLOCK_BYTES = 64 * 1024
 
 
@@ -50,14 +49,13 @@ def stream_zip(members: Iterable[Member]) -> Iterator[bytes]:
     Raises OSError when a file cannot be read; what was yielded until then is no complete zip.
     """
     sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:  # type: ignore[call-overload]
         for member in members:
             state = member.path.stat()
             info = zipfile.ZipInfo(member.name, time.localtime(max(state.st_mtime, 315532800))[:6])
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = zipfile.ZIP_DEFLATED  # at zlib's default level, which is 6
             info.external_attr = 0o644 << 16
             info.file_size = state.st_size  # lets the library choose the 64-bit form where it is needed
-            info._compresslevel = LEVEL  # type: ignore[attr-defined]  # noqa: SLF001 - no public way before Python 3.13
             with member.path.open("rb") as source, archive.open(info, "w") as target:
                 while block := source.read(BLOCK_BYTES):
                     target.write(block)

@@ -1,0 +1,108 @@
+"""The command `tracemark lab`: up, down, status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from replay.lab.folders import state_directory
+from replay.lab.options import DEFAULT_PORT, LabOptions
+from replay.lab.stack import down, status, up
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command; faults are left to the caller, which prints them."""
+    arguments = _parser().parse_args(argv)
+    directory: Path = arguments.dir
+    if arguments.command == "down":
+        down(directory, print, purge=arguments.purge)
+        return 0
+    if arguments.command == "status":
+        return _print_status(directory)
+    options = LabOptions(
+        directory=directory,
+        exam_size=arguments.exam_size,
+        processes=arguments.processes,
+        port=arguments.port,
+        context_path=arguments.context_path,
+    )
+    # A polite kill ends as Ctrl-C does: what was started so far is stopped again.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        info = up(options, _say, progress=_progress)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    print("users: " + ", ".join(f"{name} / {password}" for name, password in info.users.items()))
+    print(f"logs of nginx: {info.log_files['nginx']}")
+    return 0
+
+
+def _print_status(directory: Path) -> int:
+    parts = status(directory)
+    if not parts:
+        print(f"no lab is up in {directory}")
+    for part in parts:
+        print(f"{part.name:<12} {part.state:<8} {part.detail}")
+    return 0 if parts and all(part.state == "running" for part in parts) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tracemark lab",
+        description="The XNAT-shaped practice system: web application, database and proxy, in containers or as processes.",
+        epilog="example: tracemark lab up --exam-size 460MB",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status")
+    start = commands.add_parser(
+        "up",
+        help="start it and wait until it answers",
+        description="Starts the lab and waits until it answers. Uses Docker when an engine answers, else plain processes.",
+        epilog="example: tracemark lab up --dir /tmp/lab --port 0 --exam-size 60MB",
+    )
+    start.add_argument(
+        "--exam-size", default="small", metavar="small|<n>MB", help="size of the practice exam (default small, about 18 MB)"
+    )
+    start.add_argument("--processes", action="store_true", help="plain processes even where a Docker engine answers")
+    start.add_argument("--port", type=int, metavar="N", help=f"loopback port of nginx (default {DEFAULT_PORT}; 0: any free one)")
+    start.add_argument(
+        "--context-path", default="", metavar="/PATH", help="serve below this path, as XNAT does when it is not ROOT"
+    )
+    stop = commands.add_parser(
+        "down",
+        help="stop it",
+        description="Stops the lab and removes its containers and network. The archive and the images stay.",
+        epilog="example: tracemark lab down --purge",
+    )
+    stop.add_argument("--purge", action="store_true", help="remove the lab's folder and its images too")
+    show = commands.add_parser(
+        "status",
+        help="a line per container or process",
+        description="Prints a line per container or process; exit status 0 when all run.",
+        epilog="example: tracemark lab status",
+    )
+    default = state_directory(os.environ)
+    for command in (start, stop, show):
+        command.add_argument("--dir", type=Path, default=default, metavar="DIR", help=f"the lab's folder (default {default})")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _progress(done: int, total: int) -> None:
+    """A bar while the studies are made, on a terminal only."""
+    if not sys.stderr.isatty():
+        return
+    width = 40 * done // total
+    end = "\n" if done == total else ""
+    print(f"\rstudies [{'#' * width}{'.' * (40 - width)}] {done}/{total}", end=end, file=sys.stderr, flush=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

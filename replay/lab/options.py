@@ -1,0 +1,45 @@
+"""How a lab is wanted."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from replay.lab.faults import LabUsageFault
+from replay.lab.folders import cache_directory, state_directory
+from replay.lab.studies import exam_bytes
+
+DEFAULT_PORT = 8089
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabOptions:
+    """What `lab up` can be told; bad values are LabUsageFaults.
+
+    `port` None means the default one, 0 any free one. `name_prefix` is for tests: several labs on one engine.
+    """
+
+    directory: Path = field(default_factory=lambda: state_directory(os.environ))
+    exam_size: str = "small"
+    processes: bool = False
+    port: int | None = None
+    context_path: str = ""
+    name_prefix: str = ""
+    cache: Path = field(default_factory=lambda: cache_directory(os.environ))
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    def __post_init__(self) -> None:
+        exam_bytes(self.exam_size)
+        if not re.fullmatch(r"(/\w+)?", self.context_path):
+            raise LabUsageFault(
+                f"the context path {self.context_path!r} is not one word behind a slash", "give one such as /xnat, or none"
+            )
+        if self.port is not None and not 0 <= self.port <= 65535:
+            raise LabUsageFault(f"there is no port {self.port}", "give one from 1 to 65535, or 0 for any free one")
+        if not re.fullmatch(r"[a-z0-9-]*", self.name_prefix):
+            raise LabUsageFault(
+                f"the name prefix {self.name_prefix!r} cannot begin a container's name", "use small letters, digits, dashes"
+            )

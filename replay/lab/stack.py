@@ -1,0 +1,208 @@
+"""The practice system as a whole: up, down, status."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from replay.lab.command import Run, run
+from replay.lab.containers import engine_answers, project_name
+from replay.lab.faults import LabFault, LabUsageFault
+from replay.lab.folders import StateFolder, cache_directory, locked
+from replay.lab.image_build import ImageBuilder
+from replay.lab.info import LabInfo, Mode
+from replay.lab.modes import all_known_parts, known_parts, new_parts
+from replay.lab.options import DEFAULT_PORT, LabOptions
+from replay.lab.parts import NAMES, Parts, PartState
+from replay.lab.processes import Processes, free_port
+from replay.lab.studies import EXAM, Progress, fill_archive, silent
+
+__all__ = ["LabOptions", "down", "status", "up"]
+
+Say = Callable[[str], None]
+_READY_S = 120.0
+
+
+def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Run = run) -> LabInfo:
+    """Starts the lab and waits until its first page comes; a lab that runs already is left as it is.
+
+    Whatever fails or interrupts it, no container and no process is left. Raises LabFault, or LabUsageFault when the lab that runs
+    was started with other options.
+    """
+    folder = StateFolder(options.directory.resolve())
+    folder.make()
+    with locked(folder.lock):
+        if (found := _running(folder, options, runner)) is not None:
+            say(f"the lab is up already: {found.url}{found.context_path}/")
+            return found
+        _end_leftovers(folder, runner)
+        why_not = "--processes was given" if options.processes else engine_answers(runner)
+        mode: Mode = "docker" if why_not is None else "processes"
+        if why_not is not None:
+            say(f"running as plain processes, not in containers: {why_not}")
+        port = _port(options.port)
+        parts, maker = new_parts(folder, options, mode, port, say, runner)
+        _prepare_data(folder, options, f"{maker} {options.exam_size}", parts, say, progress)
+        say(f"starting {', '.join(options.name_prefix + name for name in NAMES)}")
+        with ExitStack() as undo:
+            undo.callback(parts.stop)
+            parts.start()
+            _await_page(parts, port, options.context_path + "/")
+            info = _describe(folder, options, parts, port)
+            folder.stamp.write_text(f"{maker} {options.exam_size}", encoding="utf-8")
+            info.save()
+            undo.pop_all()
+        say(f"the lab is up: {info.url}{info.context_path}/")
+        return info
+
+
+def down(directory: Path, say: Say, *, purge: bool = False, cache: Path | None = None, runner: Run = run) -> None:
+    """Ends the lab of that folder; archive, catalogue and images stay, unless `purge`. Nothing to end is not an error."""
+    folder = StateFolder(directory.resolve())
+    if not folder.directory.exists():
+        say(f"no lab in {folder.directory}")
+        return
+    with locked(folder.lock):
+        ended = _end_leftovers(folder, runner)
+        say("the lab is down" if ended else f"no lab was up in {folder.directory}")
+        if purge:
+            for parts in all_known_parts(folder, runner):
+                parts.remove(folder.database)
+                parts.remove(folder.directory)
+    if purge and engine_answers(runner) is None:
+        where = cache or cache_directory(os.environ)
+        ImageBuilder(run=runner, cache=where, environment={}, say=say, python=Path(sys.executable)).purge()
+    if purge:
+        say("its archive, its catalogue and its images are removed")
+
+
+def status(directory: Path, *, runner: Run = run) -> tuple[PartState, ...]:
+    """The state of each container or process; empty when no lab is up there."""
+    folder = StateFolder(directory.resolve())
+    try:
+        info = LabInfo.load(folder.directory)
+    except LabFault:
+        return ()
+    return known_parts(folder, info.mode, runner).states()
+
+
+def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo | None:
+    """The lab that runs there in full and answers; a LabUsageFault when it is not the one that is asked for."""
+    try:
+        info = LabInfo.load(folder.directory)
+    except LabFault:
+        return None
+    port = int(info.url.rpartition(":")[2])
+    states = known_parts(folder, info.mode, runner).states()
+    if any(part.state != "running" for part in states) or _page_status(port, info.context_path + "/") != 200:
+        return None
+    differences = (
+        ("exam size", info.exam_size, options.exam_size),
+        ("context path", info.context_path, options.context_path),
+        ("port", port, options.port or port),
+        ("mode", info.mode, "processes" if options.processes else info.mode),
+    )
+    for what, is_now, wanted in differences:
+        if is_now != wanted:
+            raise LabUsageFault(
+                f"the lab in {folder.directory} is up with {what} {is_now!r}, not {wanted!r}",
+                "end it first with `tracemark lab down`",
+            )
+    return info
+
+
+def _end_leftovers(folder: StateFolder, runner: Run) -> bool:
+    """Stops whatever an earlier start left, in either mode; True when there was something."""
+    found = False
+    for parts in all_known_parts(folder, runner):
+        if any(part.state != "missing" for part in parts.states()):
+            found = True
+            parts.stop()
+    LabInfo.forget(folder.directory)
+    return found
+
+
+def _port(wanted: int | None) -> int:
+    port = DEFAULT_PORT if wanted is None else wanted
+    if port == 0:
+        return free_port()
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as refused:
+            raise LabFault(
+                f"port {port} cannot be used ({refused.strerror})", "give another with --port, or 0 for any free one"
+            ) from refused
+    return port
+
+
+def _prepare_data(folder: StateFolder, options: LabOptions, made_from: str, parts: Parts, say: Say, progress: Progress) -> None:
+    """The archive and, at the web application's first start, the catalogue go together: both are kept, or both are made anew."""
+    kept = folder.stamp.read_text(encoding="utf-8") if folder.stamp.exists() else None
+    if kept == made_from:
+        return
+    if kept is not None:
+        say("a new archive and catalogue, because the exam size or the database changed")
+    folder.stamp.unlink(missing_ok=True)
+    parts.remove(folder.database)
+    parts.remove(folder.archive)
+    folder.make()
+    fill_archive(folder.archive, options.exam_size, options.cache, say, progress)
+
+
+def _await_page(parts: Parts, port: int, path: str) -> None:
+    """Waits until the page comes through nginx; a LabFault with the last lines of the part that failed when it does not."""
+    deadline = time.monotonic() + _READY_S
+    while (answer := _page_status(port, path)) != 200:
+        for part, name in zip(parts.states(), NAMES, strict=True):
+            if part.state != "running":
+                raise LabFault(
+                    f"{part.name} ended ({part.detail}); its last lines: {parts.last_words(name)}", "mend that and try again"
+                )
+        if time.monotonic() > deadline:
+            said = "; ".join(f"{name}: {parts.last_words(name)}" for name in NAMES)
+            got = "no answer" if answer is None else f"status {answer}"
+            raise LabFault(
+                f"GET {path} through nginx gave {got} for {_READY_S:g} s; last lines: {said}", "mend that and try again"
+            )
+        time.sleep(0.25)
+
+
+def _page_status(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _describe(folder: StateFolder, options: LabOptions, parts: Parts, port: int) -> LabInfo:
+    prefix = options.name_prefix
+    in_processes = isinstance(parts, Processes)
+    return LabInfo(
+        url=f"http://127.0.0.1:{port}",
+        mode="processes" if in_processes else "docker",
+        context_path=options.context_path,
+        users=folder.users(),
+        exam=dict(EXAM),
+        log_files={
+            "nginx": str(folder.nginx_logs / "xnat.access.log"),
+            "tomcat": str(folder.tomcat_logs / "localhost_access_log.*.txt"),
+            "xnat": str(folder.xnat_logs / "access.log"),
+        },
+        containers=tuple(prefix + name for name in NAMES),
+        pid_files={prefix + name: str(parts.pid_file(name).path) for name in NAMES} if isinstance(parts, Processes) else {},
+        directory=str(folder.directory),
+        exam_size=options.exam_size,
+        project=project_name(prefix),
+    )

@@ -1,0 +1,42 @@
+// Configuration of the OHIF viewer: the hotkeys of XNAT's viewer, no study list, nothing fetched before it is looked at.
+window.config = {
+  routerBasename: serverRoot || '/',
+  extensions: [],
+  showStudyList: false,
+  filterQueryParam: false,
+  disableServersCache: false,
+  studyPrefetcher: {enabled: false},
+  servers: {
+    dicomWeb: [{
+      name: 'XNAT',
+      wadoUriRoot: `${serverRoot}/none`,
+      qidoRoot: `${serverRoot}/none`,
+      wadoRoot: `${serverRoot}/none`,
+      qidoSupportsIncludeField: false,
+      imageRendering: 'wadors',
+      thumbnailRendering: 'wadors',
+    }],
+  },
+  hotkeys: [
+    {commandName: 'incrementActiveViewport', label: 'Next Viewport', keys: ['right']},
+    {commandName: 'decrementActiveViewport', label: 'Previous Viewport', keys: ['left']},
+    {commandName: 'rotateViewportCW', label: 'Rotate Right', keys: ['r']},
+    {commandName: 'rotateViewportCCW', label: 'Rotate Left', keys: ['l']},
+    {commandName: 'invertViewport', label: 'Invert', keys: ['i']},
+    {commandName: 'flipViewportHorizontal', label: 'Flip Horizontally', keys: ['h']},
+    {commandName: 'flipViewportVertical', label: 'Flip Vertically', keys: ['v']},
+    {commandName: 'scaleUpViewport', label: 'Zoom In', keys: ['+']},
+    {commandName: 'scaleDownViewport', label: 'Zoom Out', keys: ['-']},
+    {commandName: 'fitViewportToWindow', label: 'Zoom to Fit', keys: ['=']},
+    {commandName: 'resetViewport', label: 'Reset', keys: ['space']},
+    {commandName: 'nextImage', label: 'Next Image', keys: ['down']},
+    {commandName: 'previousImage', label: 'Previous Image', keys: ['up']},
+    {commandName: 'previousViewportDisplaySet', label: 'Previous Series', keys: ['pagedown']},
+    {commandName: 'nextViewportDisplaySet', label: 'Next Series', keys: ['pageup']},
+    {commandName: 'setZoomTool', label: 'Zoom', keys: ['z']},
+    ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => ({
+      commandName: `windowLevelPreset${number}`, label: `W/L Preset ${number}`, keys: [String(number)],
+    })),
+  ],
+  cornerstoneExtensionConfig: {},
+};

@@ -1,0 +1,232 @@
+"""What the replayer tells the sidecar: when each action begins and ends; kept until the sidecar has acknowledged it."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from replay.clock_offset import Offset, OffsetEstimator
+from replay.marker_link import ChannelRefusedError, ChannelUnreachableError, Identity, MarkerLink
+from replay.outbox import Outbox
+from sidecar.model.faults import UsageFault
+from sidecar.model.records import Marker, Phase
+from sidecar.model.wire import from_marker
+
+__all__ = ["ChannelRefusedError", "ChannelUnreachableError", "MarkerClient", "UnknownActionIdError"]
+
+
+class UnknownActionIdError(UsageFault):
+    """An action was ended or cancelled that is not open."""
+
+
+class MarkerClient:
+    """One session on the marker channel; call it from any thread, it never waits for the network except where it says so.
+
+    Markers that the sidecar has not acknowledged are kept (at most `capacity`; what does not fit is dropped and counted) and sent
+    again after every reconnect. With `outbox_file` they also outlive this process: the next client with the same session and file
+    delivers them. Times are nanoseconds; `wall_ns` and `mono_ns` are this machine's clocks.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        session: str,
+        token: str = "",
+        source: str = "replay",
+        client: str = "replay",
+        outbox_file: Path | None = None,
+        capacity: int = 100_000,
+        wall_ns: Callable[[], int] = time.time_ns,
+        mono_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.session = session
+        self._wall_ns = wall_ns
+        self._mono_ns = mono_ns
+        self._changed = threading.Condition()
+        self._outbox = Outbox(capacity, outbox_file)
+        self._estimator = OffsetEstimator()
+        self._open: dict[str, str] = {}
+        self._identity = Identity(session=session, source=source, client=client, token=token)
+        self._url = url
+        self._link: MarkerLink | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> MarkerClient:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def start(self, timeout_s: float = 15.0) -> None:
+        """Connect, and wait until the sidecar has welcomed us and the clocks are compared.
+
+        Raises ChannelRefusedError (token, version, address), or ChannelUnreachableError after `timeout_s`; the client then goes on
+        trying, and whatever it is told meanwhile is kept.
+        """
+        if self._thread is None:
+            self._thread = threading.Thread(target=lambda: asyncio.run(self._talk()), name="marker-client", daemon=True)
+            self._thread.start()
+        with self._changed:
+            self._changed.wait_for(lambda: self._link is not None and (self._link.ready or self._link.refusal), timeout_s)
+            link = self._link
+        if link is not None and link.refusal is not None:
+            raise link.refusal
+        if link is None or not link.ready:
+            raise ChannelUnreachableError(
+                f"no answer from the marker channel at {self._url} in {timeout_s:g} s",
+                "start the sidecar, or correct the address",
+            )
+
+    def run(
+        self,
+        run: str,
+        *,
+        setup: str | None = None,
+        scenario: str | None = None,
+        role: str | None = None,
+        repetition: int | None = None,
+    ) -> None:
+        """Say which experiment this session belongs to from now on."""
+        given = {"run": run, "setup": setup, "scenario": scenario, "role": role, "repetition": repetition}
+        self._put("run", {name: value for name, value in given.items() if value is not None})
+
+    def begin(self, action: str) -> str:
+        """An action begins now; returns its id, 16 hex digits, for `end`, `cancel` and the `traceparent` header."""
+        action_id = secrets.token_hex(8)
+        self._mark(action_id, action, "begin", {})
+        with self._changed:
+            self._open[action_id] = action
+        return action_id
+
+    def end(self, action_id: str, **attributes: int | str) -> None:
+        """The action ends now. Raises UnknownActionIdError, or InvalidRecordError for an attribute that no marker carries."""
+        self._finish(action_id, "end", attributes)
+
+    def cancel(self, action_id: str) -> None:
+        """The action was given up; its time will not count. Raises UnknownActionIdError."""
+        self._finish(action_id, "cancel", {})
+
+    def transfer(
+        self,
+        *,
+        start_ns: int,
+        duration_ns: int,
+        down_bytes: int,
+        up_bytes: int,
+        packets: int,
+        retransmitted: int,
+        action_id: str | None = None,
+    ) -> None:
+        """What a capture on this machine saw; `start_ns` by this machine's wall clock."""
+        fields = {
+            "start_ns": start_ns + self._offset_now_ns(),
+            "duration_ns": duration_ns,
+            "down_bytes": down_bytes,
+            "up_bytes": up_bytes,
+            "packets": packets,
+            "retransmitted": retransmitted,
+        }
+        self._put("transfer", fields if action_id is None else {**fields, "action_id": action_id})
+
+    def rate(self, score: int, action_id: str | None = None) -> None:
+        """How it felt just now, 1 to 5."""
+        fields = {"time_ns": self._wall_ns() + self._offset_now_ns(), "score": score}
+        self._put("rating", fields if action_id is None else {**fields, "action_id": action_id})
+
+    def offset(self) -> Offset | None:
+        """What to add to this machine's wall clock now to get the sidecar's; None before the clocks were compared."""
+        with self._changed:
+            return self._estimator.at(self._wall_ns(), self._mono_ns())
+
+    def flush(self, timeout_s: float = 30.0) -> bool:
+        """Wait until everything is acknowledged; False when it is not within `timeout_s`. Raises ChannelRefusedError."""
+        with self._changed:
+            self._changed.wait_for(lambda: not len(self._outbox) or (self._link is not None and self._link.refusal), timeout_s)
+            if len(self._outbox) and self._link is not None and self._link.refusal is not None:
+                raise self._link.refusal
+            return not len(self._outbox)
+
+    def health(self) -> Mapping[str, int]:
+        """Counters about the client itself."""
+        with self._changed:
+            return {
+                "unacknowledged": len(self._outbox),
+                "dropped": self._outbox.dropped,
+                "items_refused": self._link.refused_items if self._link else 0,
+                "connections": self._link.connections if self._link else 0,
+                "clock_steps": self._estimator.steps,
+            }
+
+    def close(self, timeout_s: float = 10.0) -> bool:
+        """Wait for what is not acknowledged, at most `timeout_s`, then end; whether everything was acknowledged."""
+        try:
+            delivered = self.flush(timeout_s) if self._thread is not None else not len(self._outbox)
+        except ChannelRefusedError:
+            delivered = False
+        if self._thread is not None:
+            if self._loop is not None and self._link is not None and self._thread.is_alive():
+                self._call(self._link.end)
+            self._thread.join()
+            self._thread = None
+        self._outbox.close()
+        return delivered
+
+    async def _talk(self) -> None:
+        link = MarkerLink(self._url, self._identity, self._outbox, self._estimator, self._changed, self._mono_ns)
+        with self._changed:
+            self._loop, self._link = asyncio.get_running_loop(), link
+            self._changed.notify_all()
+        await link.run()
+
+    def _finish(self, action_id: str, phase: Phase, attributes: Mapping[str, int | str]) -> None:
+        with self._changed:
+            action = self._open.get(action_id)
+        if action is None:
+            raise UnknownActionIdError(f"no action {action_id!r} is open", "end or cancel each action once, by the id from begin")
+        self._mark(action_id, action, phase, attributes)
+        with self._changed:
+            self._open.pop(action_id, None)
+
+    def _mark(self, action_id: str, action: str, phase: Phase, attributes: Mapping[str, int | str]) -> None:
+        wall_ns, mono_ns = self._wall_ns(), self._mono_ns()
+        with self._changed:
+            offset = self._estimator.at(wall_ns, mono_ns)
+        marker = Marker(
+            session=self.session,
+            seq=1,  # the outbox numbers it
+            action_id=action_id,
+            action=action,
+            phase=phase,
+            wall_ns=wall_ns,
+            mono_ns=mono_ns,
+            offset_ns=offset.offset_ns if offset else None,
+            offset_error_ns=offset.error_ns if offset else None,
+            received_ns=0,
+            attributes=attributes,
+        )
+        item = from_marker(marker)
+        del item["seq"]
+        self._put("marker", item)
+
+    def _offset_now_ns(self) -> int:
+        offset = self.offset()
+        return offset.offset_ns if offset else 0
+
+    def _put(self, kind: str, fields: Mapping[str, object]) -> None:
+        with self._changed:
+            self._outbox.put(kind, fields)
+            link = self._link
+        if link is not None:
+            self._call(link.wake)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(function)

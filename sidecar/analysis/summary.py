@@ -1,0 +1,86 @@
+"""Numbers that stand for many: percentiles, and the mean with its interval. Pure, standard library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, fmean, stdev
+
+#: two-sided level of every interval that is shown
+LEVEL = 0.90
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How a quantity is distributed over the actions of a group."""
+
+    mean: float
+    p50: float
+    p95: float
+    min: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean and its interval; `low` and `high` are None when one value alone says nothing about the spread."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` (0 to 1) of the values lie, linear between neighbours (Hyndman and Fan's type 7)."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def median_of(values: Sequence[float]) -> float | None:
+    """The median; None of nothing."""
+    return percentile(values, 0.5) if values else None
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean, p50, p95, minimum and maximum; None of nothing."""
+    if not values:
+        return None
+    return Spread(fmean(values), percentile(values, 0.5), percentile(values, 0.95), min(values), max(values))
+
+
+def mean_interval(values: Sequence[float], level: float = LEVEL) -> Estimate | None:
+    """The mean of quantities that cannot be negative, with Student's interval for it; None of nothing.
+
+    The interval is for the mean of such actions, not for the next one. It assumes that the values are independent; its lower
+    edge is cut at zero.
+    """
+    if not values:
+        return None
+    mean = fmean(values)
+    if len(values) < 2:
+        return Estimate(mean, None, None)
+    half = student_quantile(0.5 + level / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return Estimate(mean, max(0.0, mean - half), mean + half)
+
+
+def student_quantile(p: float, freedom: int) -> float:
+    """Quantile of Student's t distribution for 0.5 <= p < 1.
+
+    Exact for 1 and 2 degrees of freedom, else the expansion 26.7.5 of Abramowitz and Stegun's Handbook of Mathematical Functions
+    (within 0.5 % at p = 0.95).
+    """
+    if freedom == 1:
+        return math.tan(math.pi * (p - 0.5))
+    if freedom == 2:
+        twice = 2 * p - 1
+        return twice * math.sqrt(2 / (1 - twice * twice))
+    x = NormalDist().inv_cdf(p)
+    g1 = (x**3 + x) / 4
+    g2 = (5 * x**5 + 16 * x**3 + 3 * x) / 96
+    g3 = (3 * x**7 + 19 * x**5 + 17 * x**3 - 15 * x) / 384
+    g4 = (79 * x**9 + 776 * x**7 + 1482 * x**5 - 1920 * x**3 - 945 * x) / 92160
+    return x + g1 / freedom + g2 / freedom**2 + g3 / freedom**3 + g4 / freedom**4

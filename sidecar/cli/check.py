@@ -1,0 +1,160 @@
+"""`tracemark check`: a line for each part: ok, a warning, or what to do."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import shutil
+import socket
+import sqlite3
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import docker
+import requests.exceptions
+from docker.errors import DockerException
+
+from sidecar.cli.common import add_config, read_config
+from sidecar.collect.cgroup_files import find_layout
+from sidecar.config import Config
+
+EXAMPLE = "example:\n  TRACEMARK_NGINX_LOG=/srv/xnat/logs/nginx/xnat.access.log tracemark check\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was seen of one part. `do` is the remedy, empty when there is nothing to do."""
+
+    part: str
+    state: Literal["ok", "warning", "failed"]
+    what: str
+    do: str = ""
+
+    def line(self) -> str:
+        return f"{self.state:<8} {self.part:<10} {self.what}" + (f": {self.do}" if self.do else "")
+
+
+def check_docker(config: Config) -> Finding:
+    """Whether the Docker engine answers and has containers that are chosen."""
+    endpoint = config["docker"]
+    if endpoint == "off":
+        return Finding("docker", "ok", "switched off")
+    if endpoint.startswith("unix://"):
+        path = endpoint.removeprefix("unix://")
+        if not os.path.exists(path):
+            return Finding("docker", "warning", f"{path} is not there", "start the engine, or set TRACEMARK_DOCKER=off")
+        if not os.access(path, os.R_OK | os.W_OK):
+            return Finding("docker", "failed", f"{path} may not be read", "add this user to the group docker")
+    try:
+        client = docker.APIClient(base_url=endpoint, version="auto", timeout=5)
+        names = [name.lstrip("/") for row in client.containers() for name in row["Names"]]
+    except (DockerException, requests.exceptions.RequestException, OSError) as error:
+        return Finding("docker", "failed", f"{endpoint} does not answer ({type(error).__name__})", "start the engine or check TRACEMARK_DOCKER")
+    return Finding("docker", "ok", f"{len(names)} running containers: {', '.join(sorted(names)[:8]) or 'none'}")
+
+
+def check_cgroup(config: Config) -> Finding:
+    """Whether exact samples are to be had from the cgroup files."""
+    if config["cgroup"] == "off":
+        return Finding("cgroup", "ok", "switched off: edges of actions are as exact as Docker's frames")
+    layout = find_layout(Path(config["cgroup"]))
+    if layout is None:
+        return Finding("cgroup", "warning", f"{config['cgroup']} shows no cgroups", "mount /sys/fs/cgroup read-only; until then 1 Hz frames are used")
+    return Finding("cgroup", "ok", f"{layout} at {config['cgroup']}, {config['cgroup_hz']:g} samples per second")
+
+
+def check_log(config: Config, name: str, remedy: str) -> Finding:
+    """Whether an access log is there and may be read."""
+    pattern = config[f"{name}_log"]
+    if not pattern:
+        return Finding(f"{name} log", "ok" if name != "nginx" else "warning", "not set", "" if name != "nginx" else f"set TRACEMARK_{name.upper()}_LOG")
+    files = sorted(glob.glob(pattern))
+    if not files:
+        return Finding(f"{name} log", "warning", f"{pattern} matches no file yet", "check the path; it is followed as soon as it appears")
+    unreadable = [file for file in files if not os.access(file, os.R_OK)]
+    if unreadable:
+        return Finding(f"{name} log", "failed", f"{unreadable[0]} may not be read", remedy)
+    return Finding(f"{name} log", "ok", f"{len(files)} file(s), newest {files[-1]}")
+
+
+def check_http(part: str, url: str, variable: str) -> Finding:
+    """Whether a server answers at all."""
+    if not url:
+        return Finding(part, "ok", "not set" if part == "xnat" else "not set: the journal alone is used")
+    if not url.startswith(("http://", "https://")):
+        return Finding(part, "failed", f"{url} is not a URL", f"set {variable}=http://…")
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (the scheme was checked)
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    except OSError as error:
+        return Finding(part, "failed", f"{url} does not answer ({error})", f"start it or check {variable}")
+    return Finding(part, "ok" if status < 500 else "warning", f"{url} answers with {status}")
+
+
+def check_journal(config: Config) -> Finding:
+    """Whether the journal can be written and is sound, and how much room there is."""
+    path = Path(config["journal"]).absolute()
+    folder = path.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return Finding("journal", "failed", f"{folder} cannot be written", "make the folder or set TRACEMARK_JOURNAL")
+    free = shutil.disk_usage(folder).free
+    size = path.stat().st_size if path.exists() else 0
+    if size:
+        try:
+            with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True) as connection:
+                verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            verdict = str(error)
+        if verdict != "ok":
+            return Finding("journal", "failed", f"{path} is damaged ({verdict})", "move it aside; a new one is made at the next start")
+    room = f"{size / 1e6:.0f} MB used, {free / 1e9:.1f} GB free"
+    if free < config["journal_max_mb"] * 1e6:
+        return Finding("journal", "warning", f"{path}: {room}", "less than TRACEMARK_JOURNAL_MAX_MB is free")
+    return Finding("journal", "ok", f"{path}: {room}")
+
+
+def check_port(config: Config, name: str) -> Finding:
+    """Whether an address is free, or already ours."""
+    host, port = config[name]
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return Finding(name, "warning", f"{host}:{port} cannot be listened on ({error.strerror})", f"is a sidecar running? else set TRACEMARK_{name.upper()}")
+    return Finding(name, "ok", f"{host}:{port} is free")
+
+
+def findings(config: Config) -> list[Finding]:
+    """Look at every part."""
+    looks: tuple[Callable[[], Finding], ...] = (
+        lambda: check_docker(config),
+        lambda: check_cgroup(config),
+        lambda: check_log(config, "nginx", "mount the log folder readable for this user"),
+        lambda: check_log(config, "tomcat", "set UMASK=0022 for xnat-web, or run the sidecar with group 0"),
+        lambda: check_log(config, "xnat", "mount the log folder readable for this user"),
+        lambda: check_http("xnat", config["xnat_url"], "TRACEMARK_XNAT_URL"),
+        lambda: check_http("influxdb", config["influx_url"] and config["influx_url"].rstrip("/") + "/ping", "TRACEMARK_INFLUX_URL"),
+        lambda: check_journal(config),
+        lambda: check_port(config, "http"),
+        lambda: check_port(config, "markers"),
+    )
+    return [look() for look in looks]
+
+
+def main(argv: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="tracemark check", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config(parser)
+    seen = findings(read_config(parser.parse_args(argv)))
+    for finding in seen:
+        print(finding.line())
+    return 1 if any(finding.state == "failed" for finding in seen) else 0

@@ -1,0 +1,40 @@
+// The sidecar's HTTP API, and nothing else: no request leaves this origin.
+
+export class ApiError extends Error {}
+
+/** GET a JSON answer; the parameters that are null or empty are left out. */
+export async function get(path, parameters = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== null && value !== undefined && value !== "") query.set(name, value);
+  }
+  const text = query.toString();
+  let answer;
+  try {
+    answer = await fetch(`/api/v1/${path}${text ? `?${text}` : ""}`, {
+      headers: { Accept: "application/json" },
+      signal: AbortSignal.timeout(15000),
+    });
+  } catch (error) {
+    throw new ApiError("The sidecar does not answer", { cause: error });
+  }
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok || body === null) {
+    const failure = new ApiError(body?.detail ?? `The sidecar answers ${answer.status}`);
+    failure.status = answer.status;
+    throw failure;
+  }
+  return body;
+}
+
+/** All rows of a paged list, up to `most`; `more` says whether some were left. */
+export async function all(path, parameters, most) {
+  const rows = [];
+  let cursor = null;
+  do {
+    const page = await get(path, { ...parameters, limit: Math.min(1000, most), cursor });
+    rows.push(...page.rows);
+    cursor = page.next_cursor ?? null;
+  } while (cursor !== null && rows.length < most);
+  return { rows, more: cursor !== null };
+}
