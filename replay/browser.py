@@ -8,10 +8,10 @@ every host, no host but the site's (and those that the scenario names) can be re
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from selenium.common import exceptions
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
-from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
+from replay.keyboard import chords
 from replay.locate import STRATEGIES, Locator, Seen
-from replay.settle import NotReadyError
+from replay.settle import NotReadyError, Waiter
 from sidecar.model.faults import Fault, UsageFault
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -63,7 +63,6 @@ return arguments[0].map((one) => [
   one.getClientRects().length > 0 && one.checkVisibility({opacityProperty: true, visibilityProperty: true}),
   !one.matches(":disabled")]);"""
 _GONE = (exceptions.InvalidSessionIdException, exceptions.NoSuchWindowException, exceptions.SessionNotCreatedException)
-_KEY = re.compile(r"\{\{|\{([A-Z0-9_+]+)\}")
 
 
 class BrowserMissingError(UsageFault):
@@ -127,7 +126,7 @@ class _ReapedService(Service):
 def host_of(url: str) -> str:
     """The host of a site's address; raises UsageFault when it is no http(s) address."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageFault(f"{url!r} is no address of a site", "write for example --url https://xnat.example.org/xnat")
     return parts.hostname
 
@@ -248,23 +247,6 @@ class Browser:
         return ActionChains(self._driver, duration=0)
 
 
-def chords(text: str) -> Iterator[list[str]]:
-    """Keys to be pressed together, one list after the other."""
-    at = 0
-    for match in _KEY.finditer(text):
-        yield from ([letter] for letter in text[at : match.start()])
-        at = match.end()
-        if match.group(1) is None:
-            yield ["{"]
-            continue
-        names = match.group(1).split("+")
-        chord = [getattr(Keys, {"CTRL": "CONTROL"}.get(name, name), name.lower()) for name in names]
-        if any(len(key) != 1 for key in chord):
-            raise UsageFault(f"{match.group(0)} is no key", "write for example {ENTER}, {TAB}, {PAGE_DOWN} or {CTRL+A}")
-        yield chord
-    yield from ([letter] for letter in text[at:])
-
-
 @contextmanager
 def opened(options: BrowserOptions) -> Iterator[Browser]:
     """A browser with a fresh profile and an empty download folder; both are removed and no process stays, whatever happens."""
@@ -335,3 +317,14 @@ def _translated() -> Iterator[None]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def screenshot(url: str, path: Path, *, ready: str, window: tuple[int, int] = (1280, 1600), timeout_s: float = 30.0) -> None:
+    """Leave a picture of a page as soon as an element that fits the CSS selector `ready` is there; Fault when it never is."""
+    options = BrowserOptions(paths=BrowserPaths.find(os.environ), hosts=(host_of(url),), window=window, visible=False)
+    with opened(options) as browser:
+        browser.go(url)
+        wanted = Locator(strategy="css", value=ready)
+        Waiter(time.monotonic, time.sleep).until(lambda: (browser.find(wanted) or None, f"{wanted} is not there"), timeout_s)
+        if not browser.screenshot(path):
+            raise BrowserGoneError(f"no picture of {url}", "look whether the folder can be written")

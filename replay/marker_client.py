@@ -68,8 +68,8 @@ class MarkerClient:
     def start(self, timeout_s: float = 15.0) -> None:
         """Connect, and wait until the sidecar has welcomed us and the clocks are compared.
 
-        Raises ChannelRefusedError (token, version, address), or ChannelUnreachableError after `timeout_s`; the client then goes on
-        trying, and whatever it is told meanwhile is kept.
+        Raises ChannelRefusedError (token, version, address), or ChannelUnreachableError after `timeout_s`; the client then goes
+        on trying, and whatever it is told meanwhile is kept.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=lambda: asyncio.run(self._talk()), name="marker-client", daemon=True)

@@ -1,4 +1,4 @@
-"""The marker client's conversation with the sidecar: connects, says hello, pings, sends what the outbox holds, and does so again."""
+"""The marker client's conversation with the sidecar: connects, says hello, pings, sends what the outbox holds; and again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, islice
 from threading import Condition
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -131,10 +132,13 @@ class MarkerLink:
                     self._url, compression=None, max_size=MAX_MESSAGE_BYTES, proxy=None, close_timeout=2, user_agent_header=None
                 ) as connection:
                     await self._converse(connection)
+                self._judge(connection.close_code)
             except ConnectionClosed as closed:
                 self._judge(closed.rcvd.code if closed.rcvd else None)
-            except (OSError, InvalidHandshake, WireError, TimeoutError):
-                pass
+            except (OSError, InvalidHandshake, WireError):
+                pass  # away, or not speaking as it should just now: come back later
+            except Fault as fault:
+                self._refuse(fault.what, fault.remedy)
             except InvalidURI as error:
                 self._refuse(f"{self._url!r} is not a WebSocket address ({error})", "use ws://HOST:PORT/markers")
             pause_s = shortest_s if self.connections > before else min(longest_s, pause_s * 2)
@@ -146,11 +150,18 @@ class MarkerLink:
 
     async def _converse(self, connection: ClientConnection) -> None:
         await self._greet(connection)
-        tasks = [asyncio.create_task(work(connection)) for work in (self._receive, self._send, self._ping, self._leave)]
+        receive, leave = asyncio.create_task(self._receive(connection)), asyncio.create_task(self._closing.wait())
+        tell = [asyncio.create_task(self._send(connection)), asyncio.create_task(self._ping(connection))]
+        tasks: list[asyncio.Task[Any]] = [receive, leave, *tell]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tell:
+                if task.done() and not isinstance(task.exception(), ConnectionClosed):
+                    task.result()
+            # Whoever noticed the end first: what the sidecar said last is still to be read.
+            await asyncio.wait([receive, leave], return_when=asyncio.FIRST_COMPLETED)
+            if receive.done():
+                receive.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -188,7 +199,7 @@ class MarkerLink:
 
     def _take(self, reply: object, mono_ns: int = 0) -> None:
         match reply:
-            case Ack(seq) if seq is not None:
+            case Ack(seq=int() as seq):
                 with self._changed:
                     self._outbox.acknowledge(seq)
                     self._changed.notify_all()
@@ -235,9 +246,6 @@ class MarkerLink:
                 await self._ponged.wait()
             count = LATER_PINGS
             await asyncio.sleep(LATER_PINGS_EVERY_S)
-
-    async def _leave(self, connection: ClientConnection) -> None:
-        await self._closing.wait()
 
     @staticmethod
     async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -30,7 +30,7 @@ class MarkerSink(Protocol):
     def begin(self, action: str) -> str:
         """Mark the begin of an action now; returns its id, 16 hexadecimal digits."""
 
-    def end(self, action_id: str, attributes: Mapping[str, int | str]) -> None:
+    def end(self, action_id: str, **attributes: int | str) -> None:
         """Mark its end now."""
 
     def cancel(self, action_id: str) -> None:
@@ -195,7 +195,7 @@ class _Play:
                 ended.attributes["first_image_ns"] = max(0, round(verdict.first_image_ms * 1e6) - ended.begin_ns)
         if self._ticks is not None:
             ended.attributes["ticks"] = self._ticks
-        self._sink.end(ended.action_id, ended.attributes)
+        self._sink.end(ended.action_id, **ended.attributes)
         ended.duration_ns = self._clock.mono_ns() - self._open_mono_ns
         ended.outcome = "completed"
         self._open = None

@@ -39,7 +39,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.json"))
 
 
-def load(name_or_file: str) -> Scenario:
+def load_scenario(name_or_file: str) -> Scenario:
     """Read a scenario by its name or its file."""
     path = FOLDER / f"{name_or_file}.json" if _NAME.fullmatch(name_or_file) else Path(name_or_file)
     if not path.is_file():

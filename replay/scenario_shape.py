@@ -118,3 +118,7 @@ class Scenario:
     window: tuple[int, int]
     hosts: tuple[str, ...]
     steps: tuple[Step, ...]
+
+    def actions(self) -> tuple[str, ...]:
+        """The names of the actions that it plays, in the order in which they begin; each once."""
+        return tuple(dict.fromkeys(step.action for step in self.steps if step.begins and step.action is not None))

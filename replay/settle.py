@@ -181,8 +181,15 @@ def _gone(scene: Scene, expectation: Expectation) -> Verdict:
 def _rows(scene: Scene, expectation: Expectation) -> Verdict:
     wanted, request = int(_option(scene, expectation, "at_least", "1")), _option(scene, expectation, "request")
     if request:
-        ended = [entry["path"] for entry in scene.eyes.run(_PAGE)["requests"] if entry["end_ms"] >= scene.before.now_ms]
-        if not any(re.search(request, path) for path in ended):
+        ended = [
+            entry
+            for entry in scene.eyes.run(_PAGE)["requests"]
+            if entry["end_ms"] >= scene.before.now_ms and re.search(request, entry["path"])
+        ]
+        for entry in ended:
+            if entry["status"] >= 400:
+                raise RefusedError(f"the site answered {entry['path']} with status {entry['status']}", "look at the site's log")
+        if not ended:
             return Verdict(met=False, saw=f"no finished request like {request}")
     rows = 0
     for locator in _locators(scene, expectation):

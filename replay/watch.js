@@ -7,11 +7,13 @@
 
   const note = (entry) => {
     const address = new URL(entry.name, location.href);
-    if (address.origin !== location.origin || entry.responseStatus >= 400) return;
+    if (address.origin !== location.origin) return;
     const path = address.pathname; // never the query: it can hold tokens
     const end_ms = performance.timeOrigin + entry.responseEnd;
-    watched.requests.push({ path, end_ms });
+    const status = entry.responseStatus ?? 0; // 0: not known
+    watched.requests.push({ path, status, end_ms });
     if (watched.requests.length > 200) watched.requests.shift();
+    if (status >= 400) return;
     const scan = /\/scans\/([^/]+)\/.*\/files\/./.exec(path);
     if (!scan) return;
     const id = decodeURIComponent(scan[1]);

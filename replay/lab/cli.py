@@ -35,6 +35,9 @@ def main(argv: Sequence[str]) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         info = up(options, _say, progress=_progress)
+    except KeyboardInterrupt:
+        print("interrupted; nothing of the lab is left running", file=sys.stderr)
+        return 130
     finally:
         signal.signal(signal.SIGTERM, before)
     print("users: " + ", ".join(f"{name} / {password}" for name, password in info.users.items()))

@@ -16,6 +16,7 @@ from replay.lab.image_build import Images
 from replay.lab.parts import NAMES, PartState
 
 COMPOSE_FILE = Path(__file__).with_name("docker-compose.yml")
+_ATTEMPTS = 3
 _WORKING_DIR = "com.docker.compose.project.working_dir"
 
 
@@ -87,9 +88,19 @@ class Containers:
     compose: list[str]
     run: Run
 
+    def check(self) -> None:
+        """A container of the same name may be a real XNAT's or another lab's: those are never touched."""
+        for name in NAMES:
+            wanted = '{{index .Config.Labels "' + _WORKING_DIR + '"}}'
+            asked = self.run(["docker", "container", "inspect", "--format", wanted, self.prefix + name], timeout_s=30)
+            if asked.status == 0 and (owner := asked.output.strip()) != str(self.folder.directory):
+                raise LabFault(
+                    f"a container {self.prefix + name} is already there" + (f", started from {owner}" if owner else ""),
+                    "stop it first" + (f": `tracemark lab down --dir {owner}`" if owner else "; it is not this lab's"),
+                )
+
     def start(self) -> None:
         """Creates and starts them; a LabFault when Compose refuses."""
-        self._refuse_strangers()
         started = self._compose("up", "--detach", "--no-build", "--pull", "never", timeout_s=300)
         must(started, "Compose could not start the lab", f"see `docker logs {self.prefix}xnat-web`, then try again")
 
@@ -97,8 +108,12 @@ class Containers:
         """Removes containers and network; nothing to do when there are none."""
         if not self.folder.compose_env.exists():
             return
-        stopped = self._compose("down", "--timeout", "5", "--remove-orphans", "--volumes", timeout_s=120)
-        must(stopped, "Compose could not stop the lab", f"remove what `docker ps -a --filter name={self.prefix}xnat` shows")
+        for _ in range(_ATTEMPTS):  # a start that was cut off may still create a container behind our back
+            stopped = self._compose("down", "--timeout", "5", "--remove-orphans", "--volumes", timeout_s=120)
+            must(stopped, "Compose could not stop the lab", f"remove what `docker ps -a --filter name={self.prefix}xnat` shows")
+            if all(part.state == "missing" for part in self.states()):
+                return
+        raise LabFault("containers of the lab come back after they were removed", "see `docker ps -a`, and what starts them")
 
     def states(self) -> tuple[PartState, ...]:
         return tuple(self._state(name) for name in NAMES)
@@ -138,14 +153,3 @@ class Containers:
             detail = f"container, since {state['StartedAt'][:19]}Z" + (f", {health}" if health else "")
             return PartState(name=self.prefix + name, state="running", detail=detail)
         return PartState(name=self.prefix + name, state="stopped", detail=f"exit status {state['ExitCode']}")
-
-    def _refuse_strangers(self) -> None:
-        """A container of the same name may be a real XNAT's or another lab's: those are never touched."""
-        for name in NAMES:
-            wanted = '{{index .Config.Labels "' + _WORKING_DIR + '"}}'
-            asked = self.run(["docker", "container", "inspect", "--format", wanted, self.prefix + name], timeout_s=30)
-            if asked.status == 0 and (owner := asked.output.strip()) != str(self.folder.directory):
-                raise LabFault(
-                    f"a container {self.prefix + name} is already there" + (f", started from {owner}" if owner else ""),
-                    "stop it first" + (f": `tracemark lab down --dir {owner}`" if owner else "; it is not this lab's"),
-                )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 PARENT = "tracemark-lab"
 _V1 = ("cpuacct", "memory")
+_EMPTYING_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +39,12 @@ class ControlGroups:
         return found
 
     def remove(self, name: str) -> None:
-        """Removes the group, and the common parent once it is empty; a group with processes in it stays."""
+        """Removes the group, and the common parent once it is empty; a group that keeps its processes stays."""
+        deadline = time.monotonic() + _EMPTYING_S
         for folder in self._folders(name):
-            for path in (folder, folder.parent):
-                try:
-                    path.rmdir()
-                except OSError:
-                    break
+            while not _removed(folder) and time.monotonic() < deadline:
+                time.sleep(0.02)  # the last threads of a process that ended leave a moment after it
+            _removed(folder.parent)
 
     def _folders(self, name: str) -> list[Path]:
         if (self.root / "cgroup.controllers").exists():
@@ -56,3 +57,13 @@ class ControlGroups:
             return
         for above in (self.root, folder.parent):
             (above / "cgroup.subtree_control").write_text("+cpu +memory", encoding="ascii")
+
+
+def _removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

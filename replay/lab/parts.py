@@ -20,7 +20,9 @@ class PartState:
 
 
 class Parts(Protocol):
-    """The port to the three running things; `start` and `stop` may be called in any state, `stop` twice."""
+    """The port to the three running things: `check` refuses names that somebody else uses, `stop` may be called at any time."""
+
+    def check(self) -> None: ...
 
     def start(self) -> None: ...
 

@@ -92,10 +92,18 @@ class Processes:
     def pid_file(self, name: str) -> PidFile:
         return PidFile(self.folder.processes / f"{name}.pid")
 
+    def check(self) -> None:
+        """Two labs whose processes have the same names would be counted in one control group."""
+        for name in NAMES:
+            if self.as_root and (others := self.groups.members(self.prefix + name)):
+                raise LabFault(
+                    f"another lab's {self.prefix + name} runs (process {min(others)})",
+                    "stop it with `tracemark lab down --dir DIR`",
+                )
+
     def start(self) -> None:
         """Starts them in order, each once the one before it answers; a LabFault when one does not."""
         programs = find_programs()
-        self._refuse_strangers()
         self.folder.processes.mkdir(parents=True, exist_ok=True)
         for name in NAMES:
             self._output(name).write_text("", encoding="utf-8")
@@ -192,7 +200,7 @@ class Processes:
     def _web_environment(self, database_url: str, port: int) -> dict[str, str]:
         return {
             **os.environ,
-            "PYTHONPATH": str(_ROOT),
+            "PYTHONPATH": os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "LAB_LISTEN": f"127.0.0.1:{port}",
             "LAB_DATABASE_URL": database_url,
             "LAB_ARCHIVE": str(self.folder.archive),
@@ -231,12 +239,3 @@ class Processes:
                 time.sleep(0.05)
             else:
                 return
-
-    def _refuse_strangers(self) -> None:
-        """Two labs whose processes have the same names would be counted in one control group."""
-        for name in NAMES:
-            if self.as_root and (others := self.groups.members(self.prefix + name)):
-                raise LabFault(
-                    f"another lab's {self.prefix + name} runs (process {min(others)})",
-                    "stop it with `tracemark lab down --dir DIR`",
-                )

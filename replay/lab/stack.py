@@ -48,12 +48,13 @@ def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Ru
             say(f"running as plain processes, not in containers: {why_not}")
         port = _port(options.port)
         parts, maker = new_parts(folder, options, mode, port, say, runner)
+        parts.check()
         _prepare_data(folder, options, f"{maker} {options.exam_size}", parts, say, progress)
         say(f"starting {', '.join(options.name_prefix + name for name in NAMES)}")
         with ExitStack() as undo:
             undo.callback(parts.stop)
             parts.start()
-            _await_page(parts, port, options.context_path + "/")
+            _await_page(parts, port, options.context_path + "/", say)
             info = _describe(folder, options, parts, port)
             folder.stamp.write_text(f"{maker} {options.exam_size}", encoding="utf-8")
             info.save()
@@ -157,20 +158,20 @@ def _prepare_data(folder: StateFolder, options: LabOptions, made_from: str, part
     fill_archive(folder.archive, options.exam_size, options.cache, say, progress)
 
 
-def _await_page(parts: Parts, port: int, path: str) -> None:
-    """Waits until the page comes through nginx; a LabFault with the last lines of the part that failed when it does not."""
+def _await_page(parts: Parts, port: int, path: str, say: Say) -> None:
+    """Waits until the page comes through nginx; when it does not, says the last lines of what failed and raises a LabFault."""
     deadline = time.monotonic() + _READY_S
     while (answer := _page_status(port, path)) != 200:
         for part, name in zip(parts.states(), NAMES, strict=True):
             if part.state != "running":
-                raise LabFault(
-                    f"{part.name} ended ({part.detail}); its last lines: {parts.last_words(name)}", "mend that and try again"
-                )
+                say(f"the last lines of {part.name}:\n{parts.last_words(name)}")
+                raise LabFault(f"{part.name} ended ({part.detail})", "mend what its last lines say and try again")
         if time.monotonic() > deadline:
-            said = "; ".join(f"{name}: {parts.last_words(name)}" for name in NAMES)
+            for name in NAMES:
+                say(f"the last lines of {name}:\n{parts.last_words(name)}")
             got = "no answer" if answer is None else f"status {answer}"
             raise LabFault(
-                f"GET {path} through nginx gave {got} for {_READY_S:g} s; last lines: {said}", "mend that and try again"
+                f"GET {path} through nginx gave {got} for {_READY_S:g} s", "mend what the last lines say and try again"
             )
         time.sleep(0.25)
 

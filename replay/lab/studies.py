@@ -79,6 +79,7 @@ def plan(size: str) -> list[Series]:
         # The largest matrix that still gives slices enough to scroll through, and to meet the size within a percent.
         side = next((side for side in (512, 256, 128) if wanted >= _FEWEST_SLICES * _slice_bytes(side)), 64)
         total = round(wanted / _slice_bytes(side))
+        total += total % 2 if total > 3 * _FEWEST_SLICES else 0  # series of one length where the size allows
         lung, soft = total - total // 2, total // 2
     project, subject, session = str(EXAM["project"]), str(EXAM["subject"]), str(EXAM["session"])
     return [

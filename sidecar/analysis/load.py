@@ -12,8 +12,8 @@ from sidecar.analysis.join import Curve
 class Load:
     """CPU of one container over a stretch of time.
 
-    `unattributed_cpu_seconds` is what was used while no action was open, over `idle_seconds`; `idle_cores` is their ratio, None
-    when some action was open all the time.
+    `unattributed_cpu_seconds` is what was used while no action was open. `idle_cores` is the mean use in its calm part, which
+    lasted `idle_seconds`; None when there was none.
     """
 
     container: str
@@ -38,11 +38,14 @@ def quiet(busy: Iterable[tuple[int, int]], from_ns: int, to_ns: int) -> list[tup
     return stretches
 
 
-def load(container: str, cpu: Curve, actions: Iterable[tuple[int, int]], from_ns: int, to_ns: int) -> Load | None:
+def load(
+    container: str, cpu: Curve, actions: Iterable[tuple[int, int]], from_ns: int, to_ns: int, calm_ns: int = 0
+) -> Load | None:
     """Total and idle use from a CPU curve (nanoseconds) and the intervals of *all* actions; None with fewer than two samples.
 
-    Only the part of the stretch that the curve covers counts. Inside an absence the curve is taken as straight, so that idle and
-    busy parts always add up to the total.
+    Only the part of the stretch that the curve covers counts. Inside an absence the curve is taken as straight, so that quiet and
+    busy parts always add up to the total. `calm_ns` at both ends of a quiet stretch does not count as idle: what an action left
+    behind is still worked off there, and a coarse curve smears its last step into it.
     """
     if len(cpu.times) < 2:
         return None
@@ -50,12 +53,18 @@ def load(container: str, cpu: Curve, actions: Iterable[tuple[int, int]], from_ns
     if first >= last:
         return None
     stretches = quiet(actions, first, last)
-    idle_ns = sum(cpu.between(start, end, None) or 0 for start, end in stretches)
-    quiet_ns = sum(end - start for start, end in stretches)
+    calm = [
+        (start + (calm_ns if start > first else 0), end - (calm_ns if end < last else 0))
+        for start, end in stretches
+        if end - start > 2 * calm_ns
+    ]
+    quiet_ns = sum(cpu.between(start, end, None) or 0 for start, end in stretches)
+    idle_ns = sum(cpu.between(start, end, None) or 0 for start, end in calm)
+    idle_time_ns = sum(end - start for start, end in calm)
     return Load(
         container=container,
         total_cpu_seconds=(cpu.between(first, last, None) or 0) / 1e9,
-        unattributed_cpu_seconds=idle_ns / 1e9,
-        idle_seconds=quiet_ns / 1e9,
-        idle_cores=idle_ns / quiet_ns if quiet_ns else None,
+        unattributed_cpu_seconds=quiet_ns / 1e9,
+        idle_seconds=idle_time_ns / 1e9,
+        idle_cores=idle_ns / idle_time_ns if idle_time_ns else None,
     )

@@ -62,7 +62,7 @@ def at(root: Path, relative: Mapping[str, str] | str) -> CgroupPaths | None:
         cpu, memory = below(hierarchy(root, "cpu"), "cpu"), below(hierarchy(root, "memory"), "memory")
         return CgroupPaths(version=1, cpu_usage=usage, cpu=cpu, memory=memory)
     unified = below(root, "")
-    if unified and "usage_usec" in _flat(_read(unified / "cpu.stat")):
+    if unified and "usage_usec" in flat(read(unified / "cpu.stat")):
         return CgroupPaths(version=2, cpu_usage=unified, cpu=unified, memory=unified)
     return None
 
@@ -94,17 +94,17 @@ def limits(paths: CgroupPaths) -> CgroupLimits:
     memory: int | None = None
     try:
         if paths.version == 2:
-            cpus = parse_cpu_max(_read(paths.cpu_usage / "cpu.max") or "max")
-        elif paths.cpu:
-            cpus = parse_cfs(_read(paths.cpu / "cpu.cfs_quota_us") or "-1", _read(paths.cpu / "cpu.cfs_period_us") or "")
+            cpus = None if (text := read(paths.cpu_usage / "cpu.max")) is None else parse_cpu_max(text)
+        elif paths.cpu and (text := read(paths.cpu / "cpu.cfs_quota_us")) is not None:
+            cpus = parse_cfs(text, read(paths.cpu / "cpu.cfs_period_us") or "")
     except ValueError as error:
-        problems.append(f"{paths.cpu_usage.name}: {error}")
-    if paths.memory:
-        name = "memory.max" if paths.version == 2 else "memory.limit_in_bytes"
-        try:
-            memory = parse_memory_limit(_read(paths.memory / name) or "max")
-        except ValueError as error:
-            problems.append(f"{paths.memory.name}: {error}")
+        problems.append(str(error))
+    name = "memory.max" if paths.version == 2 else "memory.limit_in_bytes"
+    try:
+        if paths.memory and (text := read(paths.memory / name)) is not None:
+            memory = parse_memory_limit(text)
+    except ValueError as error:
+        problems.append(str(error))
     return CgroupLimits(cpus=cpus, memory_bytes=memory, problems=tuple(problems))
 
 
@@ -122,7 +122,7 @@ def parse_cpu_max(text: str) -> float | None:
 
 
 def parse_cfs(quota: str, period: str) -> float | None:
-    """Cores that v1's cpu.cfs_quota_us and cpu.cfs_period_us allow, None for a quota of -1. Raises ValueError for anything else."""
+    """Cores that v1's quota and period (µs) allow, None for a quota of -1. Raises ValueError for anything else."""
     if quota.strip() == "-1":
         return None
     if not quota.strip().isdecimal() or not period.strip().isdecimal() or int(period) == 0:
@@ -131,7 +131,7 @@ def parse_cfs(quota: str, period: str) -> float | None:
 
 
 def parse_memory_limit(text: str) -> int | None:
-    """Bytes; None for `max`, for 2^63 less a page and for 2^64 - 1. Raises ValueError for anything else."""
+    """Bytes that a limit allows; None for `max`, 2^63 less a page, 2^64 - 1. Raises ValueError for anything else."""
     if text.strip() == "max":
         return None
     if not text.strip().isdecimal():
@@ -154,13 +154,14 @@ def parse_proc_cgroup(text: str) -> dict[str, str]:
     return paths
 
 
-def _flat(text: str | None) -> dict[str, int]:
+def flat(text: str | None) -> dict[str, int]:
     """A file of lines `key number`."""
     pairs = (line.split() for line in (text or "").splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdecimal()}
 
 
-def _read(path: Path) -> str | None:
+def read(path: Path) -> str | None:
+    """A small file's text; None when it is absent or may not be read."""
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError:

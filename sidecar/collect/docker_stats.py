@@ -58,7 +58,7 @@ class DockerCollector:
         list_every_s: float = 30.0,
         gather_s: float = 0.1,
     ) -> None:
-        """`gather_s` is how long a frame waits for those of other containers, to be handed on together; its time stays its own."""
+        """`gather_s` is how long a frame waits for those of other containers, to be handed on together."""
         self._engine = engine
         self._sink = sink
         self._clock = clock

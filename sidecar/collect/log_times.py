@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Literal
 
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
-_MONTHS = {name: n for n, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" "), 1)}
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class ClfTimes:
@@ -29,10 +29,7 @@ class ClfTimes:
         if day != self._day:
             minutes = int(text[22:24]) * 60 + int(text[24:26])
             zone = timezone(timedelta(minutes=-minutes if text[21] == "-" else minutes))
-            month = _MONTHS.get(text[3:6])
-            if month is None:
-                raise ValueError(text)
-            midnight = datetime(int(text[7:11]), month, int(text[:2]), tzinfo=zone)
+            midnight = datetime(int(text[7:11]), _MONTHS.index(text[3:6]), int(text[:2]), tzinfo=zone)
             self._day_ns = int(midnight.timestamp()) * SECOND_NS
             self._day = day
         hour, minute, second = int(text[12:14]), int(text[15:17]), int(text[18:20])
@@ -74,33 +71,33 @@ class LocalTimes:
         return self._last_ns
 
 
-def utc() -> tzinfo:
-    return UTC
-
-
 class DurationUnit:
-    """Nanoseconds per unit of Tomcat's `%D`: milliseconds up to Tomcat 9, microseconds from 10 on; a line does not say which.
+    """What Tomcat's `%D` counts: milliseconds up to Tomcat 9, microseconds from 10 on; no line says which.
 
-    What lines can tell, of answered requests (status 100 to 399) only:
-    - three below SMALL: no request is answered in 20 microseconds, so they are milliseconds;
-    - `%F` (always milliseconds) beside it: a `%D` a hundred times smaller than `%F` in microseconds would be, is milliseconds;
-      one at least 900 times `%F`, three times over, is microseconds;
-    - as milliseconds they would mean more requests in flight than Tomcat has threads (200), or three longer than an hour: then
-      they are microseconds;
-    - MANY of them and none below SMALL: microseconds, for a server that answers a redirect or a static file in less than 20 ms
-      has always some.
-    Anything else is undecided: the duration is then unknown, not guessed.
+    What lines can tell together, of answered requests (status 100 to 399) only:
+    - PROOFS of them below SMALL: no request is answered in 20 microseconds, so they are milliseconds;
+    - PROOFS of them with `%F` (always milliseconds) beside and `%D` less than 900 times that: milliseconds, for as microseconds
+      the answer would have ended before it began;
+    - MORE_PROOFS with `%D` at least 900 times `%F`, or longer than an hour as milliseconds: microseconds;
+    - as milliseconds they would mean more requests in flight than Tomcat has threads: microseconds;
+    - MANY of them and none below SMALL: microseconds, for among so many there is always a redirect or a static file.
+    Anything else is undecided: then the duration is unknown and not guessed. Later lines may overturn a decision by proof
+    (another Tomcat writes now), not by the last rule.
     """
 
     SMALL = 20
-    MANY = 200
     PROOFS = 3
+    MORE_PROOFS = 5
+    MANY = 200
     THREADS = 200
     LONGEST_MS = 3_600_000
+    #: a `%F` below this is too coarse to compare with
+    COMMIT_MS = 10
 
-    __slots__ = ("_first_ns", "_first_small", "_lines", "_ms", "_sum", "_us", "unit")
+    __slots__ = ("_auto", "_first_ns", "_lines", "_ms", "_sum", "_us", "unit")
 
     def __init__(self, setting: Literal["auto", "ms", "us"] = "auto") -> None:
+        self._auto = setting == "auto"
         self.unit: Literal["ms", "us"] | None = None if setting == "auto" else setting
         self._lines = self._ms = self._us = self._sum = self._first_ns = 0
 
@@ -112,25 +109,23 @@ class DurationUnit:
         return MILLISECOND_NS if self.unit == "ms" else 1000
 
     def observe(self, value: int, commit_ms: int | None, status: int | None, end_ns: int) -> None:
-        """Learn from one line; nothing once the unit is known."""
-        if self.unit is not None or status is None or not 100 <= status < 400:
+        """Learn from one line; nothing where the unit was set."""
+        if not self._auto or status is None or not 100 <= status < 400:
             return
         self._lines += 1
-        self._first_ns = self._first_ns or end_ns
-        if commit_ms is not None and commit_ms >= 10:
-            if value < 900 * commit_ms:
-                self._ms += 1
-            else:
-                self._us += 1
-        if value < self.SMALL:
-            self._ms += 1
-        elif value > self.LONGEST_MS:
-            self._us += 1
         self._sum += value
-        # Requests that ended within a span of s seconds began at most s seconds plus the longest one ago; the span is widened by
-        # the largest timeout of the proxy in front (100 s), so that one slow burst is no proof.
-        span_ms = (end_ns - self._first_ns) // MILLISECOND_NS + 100_000
+        self._first_ns = self._first_ns or end_ns
+        comparable = commit_ms is not None and commit_ms >= self.COMMIT_MS
+        if value < self.SMALL or (comparable and value < 900 * (commit_ms or 0)):
+            self._ms += 1
+        elif comparable or value > self.LONGEST_MS:
+            self._us += 1
+        # Requests that end in a span of time may have begun before it; 100 s more is what a proxy in front lets them last.
+        threads_ms = self.THREADS * ((end_ns - self._first_ns) // MILLISECOND_NS + 100_000)
         if self._ms >= self.PROOFS:
             self.unit = "ms"
-        elif self._us >= self.PROOFS or self._sum > self.THREADS * span_ms or self._lines >= self.MANY:
+        elif self._us >= self.MORE_PROOFS or self._sum > threads_ms or (self.unit is None and self._lines >= self.MANY):
             self.unit = "us"
+        elif self._lines < self.MANY:
+            return
+        self._lines = self._ms = self._us = self._sum = self._first_ns = 0

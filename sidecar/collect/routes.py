@@ -50,8 +50,9 @@ _TURBINE = """
     ImageUpload.vm DataTypeSearch.vm XDATScreen_uploadCSV.vm XDATScreen_prearchives.vm XDATScreen_UpdateUser.vm
     XDATScreen_search_wizard1.vm XDATScreen_search_wizard2.vm XDATScreen_download_sessions.vm
     XDATScreen_report_xnat_projectData.vm XDATScreen_report_xnat_subjectData.vm XDATScreen_report_xnat_mrSessionData.vm
-    XDATScreen_report_xnat_ctSessionData.vm XDATScreen_report_xnat_petSessionData.vm XDATScreen_bundle.vm XDATScreen_admin.vm Page.vm
-    DisplayItemAction DisplaySearchAction QuickSearchAction BundleAction CSVAction DownloadSessionsAction ProjectDownloadAction
+    XDATScreen_report_xnat_ctSessionData.vm XDATScreen_report_xnat_petSessionData.vm XDATScreen_bundle.vm XDATScreen_admin.vm
+    Page.vm DisplayItemAction DisplaySearchAction
+    QuickSearchAction BundleAction CSVAction DownloadSessionsAction ProjectDownloadAction
     SubjectDownloadAction LogoutUser XDATLoginUser XDATActionRouter SearchAction ModifyItem EditItem
 """
 _PAIR_KEYS = """

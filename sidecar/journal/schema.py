@@ -70,7 +70,7 @@ CREATE TABLE gaps (
 -- `number` never changes; `changed` is the position at which the action or a usage of it last changed; `settled` is 1 when its
 -- usage was computed after that.
 CREATE TABLE actions (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, action_id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL UNIQUE,
+    number INTEGER PRIMARY KEY, action_id TEXT NOT NULL UNIQUE, position INTEGER NOT NULL UNIQUE,
     action TEXT NOT NULL, session TEXT, source TEXT NOT NULL, start_ns INTEGER NOT NULL, duration_ns INTEGER NOT NULL,
     outcome TEXT NOT NULL, clock_offset_ns INTEGER, clock_error_ns INTEGER, attributes TEXT NOT NULL,
     end_ns INTEGER NOT NULL GENERATED ALWAYS AS (start_ns + duration_ns) STORED,

@@ -150,11 +150,15 @@ class Writer:
         """Commit items, all or, when one of them is bad, each by itself; whether the journal could be written."""
         try:
             self._commit(items)
-        except InvalidRecordError as fault:
-            if len(items) == 1:
-                self._refuse(items[0], fault)
-                return True
-            return all([self._write([item]) for item in items])
+        except InvalidRecordError:
+            for index, item in enumerate(items):
+                try:
+                    self._commit([item])
+                except InvalidRecordError as fault:
+                    self._refuse(item, fault)
+                except JournalError as fault:
+                    self._keep(items[index:], fault)
+                    return False
         except JournalError as fault:
             self._keep(items, fault)
             return False
@@ -188,21 +192,23 @@ class Writer:
 
     def _keep(self, items: Sequence[_Item], fault: Fault) -> None:
         kept: list[_Item] = []
-        dropped = 0
+        dropped: list[Sample] = []
         for item in items:
-            rest = [record for record in item.records if not isinstance(record, Sample)]
             if item.done is None:
-                dropped += len(item.records) - len(rest)
+                rest = [record for record in item.records if not isinstance(record, Sample)]
+                dropped.extend(record for record in item.records if isinstance(record, Sample))
                 if rest or item.notes:
                     kept.append(_Item(rest, item.notes, None))
+        since = min([self._clock.wall_ns(), *(sample.time_ns for sample in dropped)])
         with self._work:
             if self._fault is None:
                 _log.error("the journal cannot be written, collecting goes on: %s", fault)
-                self._failing_since_ns = self._clock.wall_ns()
+                self._failing_since_ns = since
+            self._failing_since_ns = min(self._failing_since_ns, since)
             self._fault = fault
             self._last_error = str(fault)
             self._failed_commits += 1
-            self._dropped += dropped
+            self._dropped += len(dropped)
             self._waiting.extendleft(reversed(kept))
             self._depth += sum(item.weight for item in kept) - sum(item.weight for item in items)
             told = [item for item in self._waiting if item.done is not None]

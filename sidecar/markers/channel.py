@@ -69,7 +69,7 @@ class Channel:
         self._messages = Bucket(limits.messages_per_s, limits.messages_burst)
         self._markers = Bucket(limits.markers_per_s, limits.markers_burst)
         self._hello: Hello | None = None
-        self._granted: str | None = None
+        self._fresh: Session | None = None
         self._seat: Seat[Channel] | None = None
         self.state: State = "new"
 
@@ -100,7 +100,8 @@ class Channel:
             self._pay(self._messages, 1, mono_ns)
             message = decode(text)
             if self._seat is None:
-                return self._greet(message)
+                return self._greet(message, wall_ns)
+            self._seat.seen_ns = wall_ns
             return self._handle(self._seat, message, wall_ns, mono_ns)
         except WireError as error:
             if error.close_code is None and self._seat is not None:
@@ -109,18 +110,12 @@ class Channel:
 
     def recalled(self, ack_note: str | None, session_note: str | None, wall_ns: int) -> tuple[Channel | None, list[Effect]]:
         """The notes that the hello waited for; returns also the older connection of this session, which must make room."""
-        hello = self._hello
-        if self.state != "recalling" or hello is None:
+        hello, fresh = self._hello, self._fresh
+        if self.state != "recalling" or hello is None or fresh is None:
             return None, []
-        try:
-            fresh = Session(
-                session=hello.session, source=_source(hello), client=hello.client, started_ns=wall_ns, role=self._granted
-            )
-        except InvalidRecordError as error:
-            refusal = WireError("bad_message", error.what, error.remedy, close_code=CloseCode.BAD_MESSAGE)
-            return None, self._refuse(refusal)
         seat = self._sessions.seat(fresh, ack_note, session_note)
         older, seat.owner, self._seat, self.state = seat.owner, self, seat, "open"
+        seat.seen_ns = wall_ns
         if hello.resume_seq is not None:
             self._tally.items_lost_by_clients += seat.ledger.resume(hello.resume_seq)
         welcome = Welcome(session=hello.session, role=seat.session.role, last_seq=seat.ledger.last_seq, time_ns=wall_ns)
@@ -148,10 +143,16 @@ class Channel:
         if self._seat is not None and self._seat.owner is self:
             self._seat.owner = None
 
-    def _greet(self, message: ClientMessage) -> list[Effect]:
+    def _greet(self, message: ClientMessage, wall_ns: int) -> list[Effect]:
         if not isinstance(message, Hello):
             raise _hello_missing("the first message is not hello")
-        self._granted = self._gate.admit(message, self._peer)
+        role = self._gate.admit(message, self._peer)
+        try:
+            self._fresh = Session(
+                session=message.session, source=_source(message), client=message.client, started_ns=wall_ns, role=role
+            )
+        except InvalidRecordError as error:
+            raise WireError("bad_message", error.what, error.remedy, close_code=CloseCode.BAD_MESSAGE) from error
         self._hello, self.state = message, "recalling"
         return [Recall(message.session)]
 

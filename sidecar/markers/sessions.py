@@ -34,6 +34,7 @@ class Seat(Generic[C]):
         self.session = session
         self.ledger = ledger
         self.owner: C | None = None
+        self.seen_ns: int | None = None
         self._unsaved = not saved
         self._saving = False
 
@@ -103,6 +104,10 @@ class Sessions(Generic[C]):
             self._seats[fresh.session] = seat
         self._seats.move_to_end(fresh.session)
         return seat
+
+    def absent(self) -> dict[str, int]:
+        """The sessions that have no connection now, with the time when each was last heard (wall clock)."""
+        return {name: seat.seen_ns for name, seat in self._seats.items() if seat.owner is None and seat.seen_ns is not None}
 
     def settled(self, session: str, fault: Fault | None) -> tuple[C | None, list[Effect]]:
         """A submission ended: effects for the connection that owns the session now, if any (submissions go on without one)."""

@@ -32,7 +32,8 @@ class WebServer:
             ) from error
         self.address: tuple[str, int] = listening.getsockname()[:2]
         self._sockets: dict[int, Any] = {}
-        self._server = create_server(
+        # one socket, so one server; the type is wider because it may be asked for several
+        self._server: Any = create_server(
             app,
             map=self._sockets,
             sockets=[listening],

@@ -2,8 +2,8 @@
 # Makes the database cluster at the first start, then becomes the command, as user postgres.
 set -eu
 if [ "$(id -u)" = 0 ]; then
-  mkdir -p "$PGDATA"
-  chown -R postgres: "$PGDATA"
+  mkdir -p "$PGDATA" /var/run/postgresql
+  chown -R postgres: "$PGDATA" /var/run/postgresql
   chmod 700 "$PGDATA"
   exec setpriv --reuid=postgres --regid=postgres --init-groups sh "$0" "$@"
 fi

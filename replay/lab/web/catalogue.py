@@ -156,9 +156,7 @@ class Catalogue:
 
     def find_file(self, resource_id: int, name: str) -> Row | None:
         """Returns one file of a resource."""
-        return self._database.row(
-            "SELECT * FROM catalog_entry WHERE resource_id = %s AND name = %s", [resource_id, name]
-        )
+        return self._database.row("SELECT * FROM catalog_entry WHERE resource_id = %s AND name = %s", [resource_id, name])
 
     def put_file(self, resource_id: int, entry: Row) -> None:
         """Writes a file (name, size, digest, format, content, tags) into the catalogue, replacing one of that name."""

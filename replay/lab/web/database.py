@@ -68,7 +68,7 @@ class Database:
 
     def close(self) -> None:
         """Closes all connections."""
-        self._pool.close()
+        self._pool.close(timeout=1.0)
 
 
 def open_database(url: str) -> Database:

@@ -97,7 +97,9 @@ class Gate:
             keeps = is_browser(_user_agent()) or path == "/data/JSESSION"
             g.web_session = self._sessions.open(None) if keeps else WebSession(id="", csrf="", user=None, used_s=0.0)
             g.new_session = keeps
-        self._write(user_name(), *self._target(path))
+        target = self._target(path)
+        if target is not None:
+            self._write(user_name(), *target)
         if web_session().user is None and not _OPEN.fullmatch(path):
             return self._turn_away(path)
         given = request.args.get("XNAT_CSRF")
@@ -127,7 +129,7 @@ class Gate:
                 return None  # the health check and clients want to see a page here
             if _DATA.match(path):
                 return _unauthorized()
-        if request.method == "GET" and not path.startswith("/xapi/") and "login" not in path.lower():
+        if request.method == "GET" and path not in ("/", "/app") and request.accept_mimetypes.accept_html:
             web_session().wanted = request.full_path.rstrip("?")
         return redirect(self.path_of(LOGIN))
 
@@ -153,12 +155,16 @@ class Gate:
         g.new_session = True
         g.session_ended = False
 
-    def _target(self, path: str) -> tuple[str, str]:
+    def _target(self, path: str) -> tuple[str, str] | None:
+        """What the access log says of a request: the address of a service, or a screen or action with its parameters.
+
+        None for requests that XNAT does not log.
+        """
         if _DATA.match(path):
             return request.host_url.rstrip("/") + request.environ.get("REQUEST_URI", request.full_path), ""
-        named = _TURBINE.match(path)
+        named = _TURBINE.match("/app/template/Index.vm" if path in ("/", "/app") else path)
         if named is None:
-            return ("SCREEN: " + ("Index" if path == "/" else path.strip("/")), "")
+            return None
         kind = "SCREEN" if named[1] == "template" else "ACTION"
         values = {**path_pairs(path), **request.values.to_dict()}
         kept = [f"{name}={values[name]}" for name in _LOGGED_PARAMETERS if values.get(name)]

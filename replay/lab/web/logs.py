@@ -76,9 +76,7 @@ def xnat_file(folder: Path) -> DailyFile:
     return DailyFile(lambda _day: folder / "access.log", lambda day: folder / f"access.log.{day}")
 
 
-def tomcat_line(
-    *, host: str, at: datetime, request_line: str, status: int, sent_bytes: int, duration_ms: int
-) -> str:
+def tomcat_line(*, host: str, at: datetime, request_line: str, status: int, sent_bytes: int, duration_ms: int) -> str:
     """One line of Tomcat's access log; `at` is the END of the request and must know its time zone."""
     when = f"{at:%d}/{_MONTHS[at.month - 1]}/{at:%Y:%H:%M:%S %z}"
     size = str(sent_bytes) if sent_bytes else "-"
@@ -132,9 +130,7 @@ class _CountedBody:
 class TomcatLog:
     """WSGI middleware that writes Tomcat's access log; a line is written when the body has been handed out or dropped."""
 
-    def __init__(
-        self, app: WSGIApplication, sink: LineSink, monotonic: Callable[[], float], now: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, app: WSGIApplication, sink: LineSink, monotonic: Callable[[], float], now: Callable[[], datetime]) -> None:
         self._app = app
         self._sink = sink
         self._monotonic = monotonic

@@ -44,9 +44,7 @@ class Pages:
         """The home page; the login page for clients that look without logging in."""
         if web_session().user is None:
             return make_response(render_template("login.html", failed=False))
-        return make_response(
-            render_template("home.html", counts=self._catalogue.counts(), projects=self._catalogue.projects())
-        )
+        return make_response(render_template("home.html", counts=self._catalogue.counts(), projects=self._catalogue.projects()))
 
     def log_in(self) -> AnyResponse:
         """Takes the login form: a new session and on to the page that was asked for, or back with `failed=true`."""
@@ -125,7 +123,11 @@ class Pages:
     def session_page(self, experiment: Row) -> Response:
         """The page of an image session with its scans."""
         scans = self._catalogue.scans(experiment["id"])
-        return make_response(render_template("session.html", session=experiment, scans=scans))
+        context = [
+            {"id": scan["id"], "series_description": scan["series_description"], "xsitype": scan["xsi_type"]}
+            for scan in scans
+        ]
+        return make_response(render_template("session.html", session=experiment, scans=scans, scan_context=context))
 
     def _show(self, element: str, value: str, project: str | None) -> Response:
         if element == "xnat:projectData":
@@ -147,8 +149,10 @@ class Pages:
 
 def session_path(experiment: Row) -> str:
     """The usual address of a session below /data/."""
-    return quoted("projects", experiment["project"], "subjects", experiment["subject_label"]) + "/" + quoted(
-        "experiments", experiment["id"]
+    return (
+        quoted("projects", experiment["project"], "subjects", experiment["subject_label"])
+        + "/"
+        + quoted("experiments", experiment["id"])
     )
 
 

@@ -67,6 +67,7 @@ class FileRoutes:
         levels = [_PROJECT, _SUBJECT, "/data/subjects/<subject>", *_SESSIONS]
         levels += [session + "/scans/<scan>" for session in _SESSIONS]
         for number, level in enumerate(levels):
+
             def add(rule: str, name: str, view: object, methods: list[str], place: str = level, at: int = number) -> None:
                 routes.add_url_rule(place + rule, f"{name}{at}", view, methods=methods)  # type: ignore[arg-type]
 

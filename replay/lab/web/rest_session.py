@@ -195,9 +195,7 @@ class SessionRoutes:
 
     def build_info(self) -> Response:
         """Version facts; open to everybody."""
-        return jsonify(
-            {"version": VERSION, "buildNumber": "1", "commit": "practice", "buildDate": f"{self._started:%Y-%m-%d}"}
-        )
+        return jsonify({"version": VERSION, "buildNumber": "1", "commit": "practice", "buildDate": f"{self._started:%Y-%m-%d}"})
 
     def uptime(self) -> Response:
         """How long the application has been running."""

@@ -20,7 +20,7 @@ PROJECT = "xnat:projectData"
 ANY_SESSION = "xnat:imageSessionData"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Field:
     """One column a search can show or test: its id, the heading, the SQL it stands for and the other names it goes by."""
 
@@ -201,10 +201,10 @@ def condition(request: SearchRequest) -> tuple[sql.Composable, list[str]]:
     """The WHERE part of a search and the values for its placeholders."""
     values: list[str] = []
     made = _set_sql(request.root_element, request.where, values)
-    if family(request.root_element) == ANY_SESSION and request.root_element.endswith("SessionData"):
-        if request.root_element != ANY_SESSION:
-            made = sql.SQL("main.xsi_type = %s AND ") + made
-            values.insert(0, request.root_element)
+    root = request.root_element
+    if root != ANY_SESSION and root.endswith("SessionData"):
+        made = sql.SQL("main.xsi_type = %s AND ") + made
+        values.insert(0, root)
     return sql.SQL(" WHERE ") + made, values
 
 

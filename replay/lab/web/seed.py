@@ -70,14 +70,10 @@ def _subjects(connection: Connection, manifest: dict[str, Any]) -> dict[tuple[st
     return ids
 
 
-def _sessions(
-    connection: Connection, manifest: dict[str, Any], subjects: dict[tuple[str, str], str], archive: Path
-) -> None:
+def _sessions(connection: Connection, manifest: dict[str, Any], subjects: dict[tuple[str, str], str], archive: Path) -> None:
     sessions = manifest.get("sessions", [])
     ids = [f"XNAT_E{number:05d}" for number in range(1, len(sessions) + 1)]
-    with connection.cursor().copy(
-        "COPY xnat_experimentdata (id, project, label, xsi_type, date) FROM STDIN"
-    ) as copy:
+    with connection.cursor().copy("COPY xnat_experimentdata (id, project, label, xsi_type, date) FROM STDIN") as copy:
         for accession, session in zip(ids, sessions, strict=True):
             row = (accession, session["project"], session["label"], session["xsi_type"], session.get("date"))
             copy.write_row(row)

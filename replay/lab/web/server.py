@@ -8,7 +8,7 @@ from wsgiref.types import WSGIApplication
 from waitress import create_server  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.parser import HTTPRequestParser  # type: ignore[import-untyped]
-from waitress.task import WSGITask  # type: ignore[import-untyped]
+from waitress.task import ThreadedTaskDispatcher, WSGITask  # type: ignore[import-untyped]
 
 from replay.lab.web.logs import STARTED_KEY
 
@@ -35,6 +35,13 @@ class _Task(WSGITask):  # type: ignore[misc]
         return environ
 
 
+class _Workers(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Workers that are not waited for longer than a second at the end: a long download does not hold up the exit."""
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 1.0) -> bool:
+        return bool(super().shutdown(cancel_pending=cancel_pending, timeout=timeout))
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
     parser_class = _Parser
     task_class = _Task
@@ -45,8 +52,11 @@ def listen(app: WSGIApplication, host: str, port: int) -> tuple[Callable[[], Non
 
     A worker that is UNSENT_BYTES ahead of its client waits; when the client leaves, its work is given up.
     """
+    workers = _Workers()
+    workers.set_thread_count(THREADS)
     server = create_server(
         app,
+        _dispatcher=workers,
         host=host,
         port=port,
         threads=THREADS,

@@ -29,7 +29,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
     Raises SettingsError that names the variable, its value (never a secret) and what is allowed.
     """
-    host, port = _listen(environment.get("LAB_LISTEN", "0.0.0.0:8080"))  # noqa: S104 - it lives in a container network
+    host, port = _listen(environment.get("LAB_LISTEN", "0.0.0.0:8080"))
     return Settings(
         host=host,
         port=port,

@@ -126,3 +126,9 @@ class ResourceStore:
                             self.put(entry.name, content)
             except tarfile.TarError as problem:
                 raise Refused(400, f"The body is neither a zip nor a tar archive ({problem}).") from problem
+
+
+def digest_of(path: Path) -> str:
+    """The MD5 digest of a file, as XNAT keeps it."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

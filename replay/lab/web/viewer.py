@@ -15,7 +15,7 @@ from flask import Blueprint, Response, jsonify, render_template, send_from_direc
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
-from pydicom.valuerep import DSfloat, IS, PersonName
+from pydicom.valuerep import IS, DSfloat, PersonName
 
 from replay.lab.web.catalogue import Catalogue, scan_owner
 from replay.lab.web.database import Row

@@ -1,0 +1,1 @@
+"""`tracemark usage`: what each action cost, in the form of the study's two tables."""

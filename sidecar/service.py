@@ -1,0 +1,220 @@
+"""Builds every part of the sidecar, wires them, starts and stops them in order: the picture of ARCHITECTURE.md as code."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sidecar import __version__
+from sidecar.clock import Clock
+from sidecar.collect.access_log import LogCollector
+from sidecar.collect.cgroup import CgroupCollector, CgroupTarget
+from sidecar.collect.docker_stats import DockerCollector, DockerEngine, parse_selectors
+from sidecar.collect.infer import Inference
+from sidecar.collect.own_health import own_health
+from sidecar.config import Config
+from sidecar.journal.queries import Reader
+from sidecar.journal.retention import Retention
+from sidecar.journal.sqlite import SqliteJournal
+from sidecar.journal.writer import Writer
+from sidecar.markers.server import MarkerServer
+from sidecar.model.catalogue import load_catalogue
+from sidecar.model.records import Gap, Server
+from sidecar.settle import Settler
+from sidecar.ship.influx import InfluxStore
+from sidecar.ship.shipper import Shipper
+from sidecar.supervise import Supervised
+from sidecar.web.app import create_app
+from sidecar.web.parts import WebParts
+from sidecar.web.server import WebServer
+
+log = logging.getLogger(__name__)
+
+#: the outermost log that is configured tells which actions there were, so that one request is not three actions
+LOGS: tuple[Server, ...] = ("nginx", "tomcat", "xnat")
+#: everything must be committed and closed by then
+STOP_S = 5.0
+
+
+class Service:
+    """The whole sidecar. `start` takes the ports and begins to collect, `stop` commits everything and closes.
+
+    Raises at construction or start: SettingError, JournalCorruptError, JournalNewerError, PortTakenError.
+    """
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._stop = threading.Event()
+        self.catalogue = load_catalogue()
+
+        # the journal, and the one thread that writes it
+        self._path = Path(config["journal"])
+        self.journal = SqliteJournal(self._path)
+        self.reader = Reader(self._path)
+        self.writer = Writer(self.journal, clock)
+
+        # what is collected: frames, cgroup files, access logs
+        self.docker = self._docker()
+        self.cgroup = self._cgroup()
+        self.logs = self._logs()
+
+        # what users tell
+        self.markers = MarkerServer(
+            config["markers"],
+            token=config["token"],
+            writer=self.writer,
+            notes=self.journal,
+            clock=clock,
+            actions=self.catalogue.names,
+            on_markers=self.cgroup.read_now,
+        )
+
+        # what follows from both
+        self.settler = Settler(
+            self.journal, self.reader, self.writer, clock, connected=self.markers.connected_sessions, behind=self._behind
+        )
+        self.retention = Retention(self.journal, clock, days=config["retention_days"], max_mb=config["journal_max_mb"])
+
+        # where it goes
+        self.shipper = self._shipper()
+        self.web = WebServer(create_app(self._web_parts()), config["http"])
+
+        parts: list[tuple[str, Any]] = [("cgroup", self.cgroup)]
+        if self.docker:
+            parts.append(("docker", self.docker))
+        parts += [(f"{server} log", collector) for server, collector in self.logs.items()]
+        parts += [("settle", self.settler), ("retention", self.retention)]
+        if self.shipper:
+            parts.append(("ship", self.shipper))
+        self.parts = [Supervised(name, part, self.writer, clock, self._stop) for name, part in parts]
+
+    def start(self) -> None:
+        """Begin: writer, then collectors, then the ports."""
+        self.writer.start()
+        self._record_absence()
+        try:
+            self.markers.start()
+        except BaseException:
+            self.stop()
+            raise
+        for part in self.parts:
+            part.start()
+        self.web.start()
+
+    def stop(self) -> bool:
+        """End in the order of the data: sources, then the writer, then the file; whether all ended in time."""
+        self._stop.set()
+        self.markers.stop()
+        self.web.stop()
+        ended = [part.join(STOP_S / 2) for part in self.parts]
+        committed = self.writer.stop(STOP_S / 2)
+        self.reader.close()
+        self.journal.close()
+        for part, done in zip(self.parts, ended, strict=True):
+            if not done:
+                log.error("%s did not end in time", part.name)
+        return committed and all(ended)
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Where the page and the API listen, with the real port."""
+        return self.web.address
+
+    @property
+    def marker_address(self) -> tuple[str, int]:
+        """Where the marker channel listens, with the real port; after `start`."""
+        return self.markers.address
+
+    def health(self) -> Mapping[str, Mapping[str, int | float | str]]:
+        """Each part's numbers about itself."""
+        told = {part.name.replace(" ", "_"): {**part.part.health(), "restarts": part.deaths} for part in self.parts}
+        return told | {"journal": self.writer.health(), "markers": self.markers.health(), "sidecar": own_health()}
+
+    def ready(self) -> Mapping[str, tuple[bool, str]]:
+        """Whether each part does its work; a source that is away makes the sidecar less useful, not unready."""
+        journal = self.writer.health()
+        return {
+            "journal": (journal.get("state", "writing") == "writing", str(journal.get("last_error", ""))),
+            "markers": (True, ""),
+            **{part.name: (True, part.trouble) for part in self.parts},
+        }
+
+    def _docker(self) -> DockerCollector | None:
+        endpoint = self._config["docker"]
+        if endpoint == "off":
+            return None
+        chosen = parse_selectors(self._config["containers"])
+        return DockerCollector(DockerEngine(endpoint), chosen, self.writer, self._clock)
+
+    def _cgroup(self) -> CgroupCollector:
+        root = None if self._config["cgroup"] == "off" else Path(self._config["cgroup"])
+        return CgroupCollector(root, self._config["cgroup_hz"], self._targets, self.writer, self._clock)
+
+    def _targets(self) -> Mapping[str, CgroupTarget]:
+        """What the cgroup collector reads: processes by their pid files, and the engine's running containers."""
+        targets = {name: CgroupTarget(pid_file=Path(file)) for name, file in self._config["processes"].items()}
+        if self.docker and self._config["cgroup"] != "off":
+            for info in self.docker.containers():
+                if info.state in ("running", "paused"):
+                    targets[info.name] = CgroupTarget(container_id=info.id, cgroup_parent=info.cgroup_parent)
+        return targets
+
+    def _logs(self) -> Mapping[Server, LogCollector]:
+        configured = [server for server in LOGS if self._config[f"{server}_log"]]
+        inference = Inference(self.catalogue)
+        return {
+            server: LogCollector(
+                server,
+                self._config[f"{server}_log"],
+                self.writer,
+                self._clock,
+                self.journal.note,
+                context_path=self._config["context_path"],
+                zone=self._config["log_zone"],
+                tomcat_duration=self._config["tomcat_duration"],
+                inference=inference if server == configured[0] else None,
+            )
+            for server in configured
+        }
+
+    def _behind(self) -> bool:
+        return any(collector.behind() for collector in self.logs.values())
+
+    def _shipper(self) -> Shipper | None:
+        url = self._config["influx_url"]
+        if not url:
+            return None
+        store = InfluxStore(url, self._config["influx_token"], self._config["influx_org"], self._config["influx_bucket"])
+        tags = {"site": self._config["site"], "engine_host": self._config["engine_host"]}
+        return Shipper(self.journal, store, self._clock, tags, health=self.health)
+
+    def _web_parts(self) -> WebParts:
+        return WebParts(
+            reader=lambda: self.reader,
+            clock=self._clock,
+            catalogue=self.catalogue,
+            version=__version__,
+            site=self._config["site"],
+            min_group=self._config["min_group"],
+            health=self.health,
+            ready=self.ready,
+            containers=self._containers,
+            address=self._config["http"],
+        )
+
+    def _containers(self) -> Sequence[Mapping[str, Any]]:
+        return [asdict(info) for info in self.docker.containers()] if self.docker else []
+
+    def _record_absence(self) -> None:
+        """Nothing was seen between the last run's last sample and now: say so, so that it is drawn as a gap."""
+        last_ns = max((row["last_sample"]["time_ns"] for row in self.reader.containers() if row["last_sample"]), default=None)
+        now_ns = self._clock.wall_ns()
+        if last_ns is not None and last_ns < now_ns:
+            gap = Gap(part="sidecar", subject="", start_ns=last_ns, end_ns=now_ns, reason="the sidecar was not running")
+            self.writer.put([gap])
+

@@ -1,0 +1,42 @@
+"""The web application: the live page, the HTTP API, and the sidecar about itself."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, render_template
+
+from sidecar.web import problems, security
+from sidecar.web.api import api
+from sidecar.web.metrics import prometheus
+from sidecar.web.parts import WebParts
+
+
+def create_app(parts: WebParts) -> Flask:
+    """Build the WSGI application around its parts."""
+    app = Flask(__name__)
+    problems.register(app)
+    security.register(app, parts.address)
+    app.register_blueprint(api(parts))
+    for blueprint in parts.more:
+        app.register_blueprint(blueprint)
+
+    @app.get("/")
+    def page() -> str:
+        return render_template("page.html", version=parts.version, site=parts.site)
+
+    @app.get("/healthz")
+    def alive() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        told = parts.ready()
+        lines = [f"{part}: {'ready' if ok else 'not ready'}{f' ({text})' if text else ''}" for part, (ok, text) in told.items()]
+        status = 200 if all(ok for ok, _ in told.values()) else 503
+        return Response("\n".join(lines) + "\n", status=status, mimetype="text/plain")
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        text = prometheus(parts.health(), parts.ready(), parts.version)
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app

@@ -1,0 +1,372 @@
+"""The journal's file: reopening, older and newer versions, damage, a full disk, other programs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from sidecar.errors import (
+    InvalidRecordError,
+    JournalBusyError,
+    JournalCorruptError,
+    JournalError,
+    JournalFullError,
+    JournalNewerError,
+)
+from sidecar.journal import connection as opening
+from sidecar.journal.memory import MemoryJournal
+from sidecar.journal.queries import Reader
+from sidecar.journal.rows import TABLES
+from sidecar.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, _statements
+from sidecar.journal.sqlite import SqliteJournal
+from sidecar.model.records import Action, Request, Sample
+from tests.support import journal as make
+from tests.support.journal import T0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+def test_everything_is_there_after_reopening(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.append([make.sample(), make.action()], {"key": "value"})
+        before = [journal.read(table.kind) for table in TABLES]
+    with SqliteJournal(path) as journal:
+        assert [journal.read(table.kind) for table in TABLES] == before
+        assert journal.note("key") == "value"
+
+
+def test_a_commit_survives_a_process_that_is_killed(path: Path) -> None:
+    code = (
+        "import os, signal, sys; from sidecar.journal.sqlite import SqliteJournal; from tests.support import journal as make\n"
+        "j = SqliteJournal(sys.argv[1]); j.append([make.sample()], {'key': 'value'}); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([".venv/bin/python" if os.path.exists(".venv/bin/python") else "python3", "-c", code, str(path)], check=False)
+    with SqliteJournal(path) as journal:
+        assert [record for _, record in journal.read(Sample)] == [make.sample()]
+        assert journal.note("key") == "value"
+
+
+def test_the_file_is_for_its_owner_alone(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.append([make.sample()])
+        for name in (path, Path(f"{path}-wal"), Path(f"{path}-shm")):
+            assert stat.S_IMODE(name.stat().st_mode) == 0o600
+
+
+def test_commits_are_synchronous_in_wal_mode(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        assert journal._write.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert journal._write.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_tables_have_a_column_for_every_attribute(path: Path) -> None:
+    SqliteJournal(path).close()
+    with sqlite3.connect(path) as db:
+        for table in TABLES:
+            columns = {row[1] for row in db.execute(f"PRAGMA table_info({table.name})")}
+            assert {field.name for field in fields(table.kind)} <= columns, table.name
+
+
+# versions
+
+
+def journal_of_version(path: Path, version: int) -> None:
+    with sqlite3.connect(path) as db:
+        for step in MIGRATIONS[:version]:
+            for statement in _statements(step):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("INSERT INTO notes VALUES ('key', 'from the old one')")
+        db.execute("INSERT INTO names VALUES (1, 'nginx'), (2, 'GET')")
+        db.execute(
+            "INSERT INTO requests (position, server, start_ns, method) VALUES (41, 1, ?, 2)",
+            (T0,),
+        )
+    db.close()
+
+
+@pytest.mark.parametrize("version", range(1, VERSION + 1))
+def test_a_journal_of_an_older_version_is_brought_forward(path: Path, version: int) -> None:
+    journal_of_version(path, version)
+    with SqliteJournal(path) as journal:
+        assert journal.note("key") == "from the old one"
+        ((position, found),) = journal.read(Request)
+        assert (position, found.server, found.method, found.start_ns) == (41, "nginx", "GET", T0)
+        journal.append([make.request()])
+        assert journal.read(Request)[-1][0] == 42
+        journal.set_aside([], {"moved": "yes"})
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    db.close()
+
+
+def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal_of_version(path, 1)
+    broken = (MIGRATIONS[0], "CREATE TABLE half (a INTEGER);\nCREATE TABLE names (no INTEGER);\n")
+    monkeypatch.setattr("sidecar.journal.schema.MIGRATIONS", broken)
+    with pytest.raises(JournalError):
+        SqliteJournal(path)
+    monkeypatch.undo()
+    with SqliteJournal(path) as journal:
+        assert journal.note("key") == "from the old one"
+
+
+def test_a_newer_journal_is_refused_and_left_alone(path: Path) -> None:
+    SqliteJournal(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {VERSION + 1}")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalNewerError, match=rf"version {VERSION + 1}.*update Tracemark"):
+        SqliteJournal(path)
+    with pytest.raises(JournalNewerError):
+        Reader(path).counts()
+    assert path.read_bytes() == before
+
+
+# what is not a journal, or no longer
+
+
+def test_another_programs_database_is_refused(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE precious (a INTEGER)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="not a journal of Tracemark"):
+        SqliteJournal(path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["header", "pages", "text"])
+def test_damage_is_named_with_the_remedy_and_nothing_is_deleted(path: Path, damage: str) -> None:
+    with SqliteJournal(path) as journal:
+        for n in range(20):
+            journal.append([make.request(T0 + n * 1000 + m, route=f"/{n}/{m}") for m in range(100)])
+        journal.compact()
+    content = bytearray(path.read_bytes())
+    if damage == "header":
+        content[:100] = b"\xff" * 100
+    elif damage == "pages":
+        content[4096 * 3 :] = b"\x5a" * (len(content) - 4096 * 3)
+    else:
+        content = bytearray(b"this is not a database, but somebody's text\n" * 100)
+    path.write_bytes(content)
+    with pytest.raises(JournalCorruptError) as caught:
+        SqliteJournal(path)
+    assert str(path) in caught.value.what
+    assert f"move {path}" in caught.value.remedy
+    assert not caught.value.retry
+    assert path.read_bytes() == bytes(content)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(JournalError, match="cannot be opened"):
+        SqliteJournal(tmp_path / "absent" / "journal.sqlite")
+
+
+def test_a_reader_without_a_journal_says_what_to_do(path: Path) -> None:
+    with pytest.raises(JournalError, match="start the sidecar first"):
+        Reader(path).counts()
+    assert not path.exists()
+
+
+def test_a_counter_too_large_names_the_limit_and_changes_nothing(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        with pytest.raises(InvalidRecordError, match="below 2\\^63"):
+            journal.append([make.sample(), make.sample(T0 + 1, cpu_total_ns=2**63)])
+        with pytest.raises(InvalidRecordError, match="valid Unicode"):
+            journal.append([make.request(route="/\udcff")])
+        assert journal.read(Sample) == []
+        # The name that was rolled back is not remembered.
+        assert journal.append([make.sample()]) == 1
+        assert [record for _, record in journal.read(Sample)] == [make.sample()]
+
+
+# a full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def fill(journal: SqliteJournal) -> int:
+    """Append until nothing fits; returns how many requests are in."""
+    count = 0
+    with pytest.raises(JournalFullError):
+        while count < 100_000:
+            journal.append([make.request(T0 + count + n, route=f"/{count + n}") for n in range(50)], {"count": str(count + 50)})
+            count += 50
+    return count
+
+
+def test_a_full_disk_is_said_and_reading_goes_on_and_writing_comes_back(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"\0" * 300_000)
+    with SqliteJournal(small_disk / "journal.sqlite") as journal:
+        count = fill(journal)
+        for _ in range(3):
+            with pytest.raises(JournalFullError, match="free some space") as caught:
+                journal.append([make.request() for _ in range(1000)], {"count": "lost"})
+            assert caught.value.retry
+        assert journal.note("count") == str(count)
+        assert len(journal.read(Request, limit=10**6)) == count
+        assert Reader(journal.path).counts()["requests"] == count
+        ballast.unlink()
+        assert journal.append([make.request(route="/after")], {"count": "back"}) == 1
+        assert len(journal.read(Request, limit=10**6)) == count + 1
+    with SqliteJournal(small_disk / "journal.sqlite") as journal:
+        assert journal.note("count") == "back"
+
+
+def test_a_disk_that_is_full_at_the_start_is_said(small_disk: Path) -> None:
+    with (small_disk / "ballast").open("wb") as ballast:
+        try:
+            while True:
+                ballast.write(b"\0" * 4096)
+                ballast.flush()
+        except OSError:
+            pass
+    with pytest.raises(JournalFullError):
+        SqliteJournal(small_disk / "journal.sqlite")
+
+
+def test_a_full_file_without_mounting(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        pages = journal._write.execute("PRAGMA page_count").fetchone()[0]
+        journal._write.execute(f"PRAGMA max_page_count = {pages + 20}")
+        count = fill(journal)
+        assert journal.note("count") in (str(count), None)
+        journal._write.execute("PRAGMA max_page_count = 1000000")
+        assert journal.append([make.request()]) == 1
+
+
+# other programs and threads
+
+
+def test_a_program_that_holds_the_journal_too_long_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "BUSY_MS", 0)
+    with SqliteJournal(path) as journal:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(JournalBusyError) as caught:
+            journal.append([make.sample()])
+        assert caught.value.retry
+        other.execute("ROLLBACK")
+        assert journal.append([make.sample()]) == 1
+        other.close()
+
+
+def test_two_journals_on_one_file_share_positions_and_names(path: Path) -> None:
+    with SqliteJournal(path) as one, SqliteJournal(path) as two:
+        one.append([make.request(route="/one")])
+        two.append([make.request(route="/two"), make.request(route="/three")])
+        one.append([make.request(route="/four"), make.request(route="/two")])
+        found = one.read(Request)
+        assert [record.route for _, record in found] == ["/one", "/two", "/three", "/four", "/two"]
+        assert [position for position, _ in found] == sorted({position for position, _ in found})
+
+
+def test_reading_does_not_wait_for_a_write(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+        journal.append([make.sample()])
+        with journal.transaction() as connection:
+            connection.execute("DELETE FROM samples")
+            assert len(journal.read(Sample)) == 1
+        assert journal.read(Sample) == []
+
+
+def test_many_threads_append(path: Path) -> None:
+    with SqliteJournal(path) as journal:
+
+        def append(thread: int) -> None:
+            for n in range(20):
+                journal.append([make.action(f"action-{thread}-{n}"), make.sample(T0 + thread * 100 + n)])
+
+        threads = [threading.Thread(target=append, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len({position for position, _ in journal.read(Action)} | {p for p, _ in journal.read(Sample)}) == 160
+
+
+# the law: whatever is appended, the file and the fake in memory tell the same, at any moment, reopened or not
+
+
+class JournalsAgree(RuleBasedStateMachine):
+    @initialize(folder=st.builds(object))
+    def start(self, folder: object) -> None:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "journal.sqlite"
+        self.file = SqliteJournal(self.path)
+        self.memory = MemoryJournal()
+
+    @rule(records=st.lists(make.records, max_size=6), value=st.none() | st.text(st.characters(codec="utf-8"), max_size=5))
+    def append(self, records: list[object], value: str | None) -> None:
+        notes = None if value is None else {"key": value}
+        assert self.file.append(records, notes) == self.memory.append(records, notes)  # type: ignore[arg-type]
+
+    @rule(bad=st.sampled_from([make.sample(cpu_total_ns=2**63), make.request(route="\ud800")]), records=st.lists(make.records))
+    def append_what_does_not_fit(self, bad: Sample, records: list[object]) -> None:
+        with pytest.raises(InvalidRecordError):
+            self.file.append([*records, bad], {"key": "lost"})  # type: ignore[list-item]
+
+    @rule()
+    def reopen(self) -> None:
+        self.file.close()
+        self.file = SqliteJournal(self.path)
+
+    @rule()
+    def open_beside(self) -> None:
+        """Like a process that was killed: the old connections are not closed before the file is opened again."""
+        old, self.file = self.file, SqliteJournal(self.path)
+        old.close()
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "file"):
+            return
+        for table in TABLES:
+            ours = self.file.read(table.kind)
+            assert [record for _, record in ours] == [record for _, record in self.memory.read(table.kind)]
+            assert [position for position, _ in ours] == sorted(position for position, _ in ours)
+        assert self.file.note("key") == self.memory.note("key")
+        for before in (0, 2**63 - 1):
+            ours_ended = [row for _, row in self.file.ended_actions(0, 100, before)]
+            assert ours_ended == [row for _, row in self.memory.ended_actions(0, 100, before)]
+
+    def teardown(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
+            self.folder.cleanup()
+
+
+JournalsAgree.TestCase.settings = settings(max_examples=40, stateful_step_count=15, deadline=None)
+test_journals_agree = JournalsAgree.TestCase
