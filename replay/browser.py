@@ -29,7 +29,8 @@ from urllib3.exceptions import HTTPError
 
 from replay.keyboard import chords
 from replay.locate import STRATEGIES, Locator, Seen
-from replay.settle import NotReadyError, Waiter
+from replay.settle import Waiter
+from replay.sight import NotReadyError
 from sidecar.model.faults import Fault, UsageFault
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -145,7 +145,7 @@ def missing_rows(usage: Mapping[str, Any], containers: Sequence[str]) -> list[st
 
 
 def await_usage(sidecar: Sidecar, containers: Sequence[str]) -> tuple[Any, list[str]]:
-    """The usage table once every action is joined with its samples, or as it is when that takes too long, with what is missing."""
+    """The usage table once every action is joined with its samples, or when that takes too long; and what is missing."""
     deadline = time.monotonic() + SETTLED_S
     pause = threading.Event()
     while True:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from replay.clock_offset import Offset, OffsetEstimator
-from replay.marker_link import ChannelRefusedError, ChannelUnreachableError, Identity, MarkerLink
+from replay.marker_link import BACKOFF_S, ChannelRefusedError, ChannelUnreachableError, Identity, MarkerLink
 from replay.outbox import Outbox
 from sidecar.model.faults import UsageFault
 from sidecar.model.records import Marker, Phase
@@ -29,7 +29,8 @@ class MarkerClient:
 
     Markers that the sidecar has not acknowledged are kept (at most `capacity`; what does not fit is dropped and counted) and sent
     again after every reconnect. With `outbox_file` they also outlive this process: the next client with the same session and file
-    delivers them. Times are nanoseconds; `wall_ns` and `mono_ns` are this machine's clocks.
+    delivers them. Times are nanoseconds; `wall_ns` and `mono_ns` are this machine's clocks; `backoff_s` is the shortest and the
+    longest pause before a reconnect.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class MarkerClient:
         capacity: int = 100_000,
         wall_ns: Callable[[], int] = time.time_ns,
         mono_ns: Callable[[], int] = time.monotonic_ns,
+        backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
         self.session = session
         self._wall_ns = wall_ns
@@ -54,6 +56,7 @@ class MarkerClient:
         self._open: dict[str, str] = {}
         self._identity = Identity(session=session, source=source, client=client, token=token)
         self._url = url
+        self._backoff_s = backoff_s
         self._link: MarkerLink | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -180,7 +183,7 @@ class MarkerClient:
         return delivered
 
     async def _talk(self) -> None:
-        link = MarkerLink(self._url, self._identity, self._outbox, self._estimator, self._changed, self._mono_ns)
+        link = MarkerLink(self._url, self._identity, self._outbox, self._estimator, self._changed, self._mono_ns, self._backoff_s)
         with self._changed:
             self._loop, self._link = asyncio.get_running_loop(), link
             self._changed.notify_all()

@@ -91,6 +91,7 @@ class MarkerLink:
         estimator: OffsetEstimator,
         changed: Condition,
         mono_ns: Callable[[], int],
+        backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
         self._url = url
         self._identity = identity
@@ -98,6 +99,7 @@ class MarkerLink:
         self._estimator = estimator
         self._changed = changed
         self._mono_ns = mono_ns
+        self._backoff_s = backoff_s
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._ponged = asyncio.Event()
@@ -122,7 +124,7 @@ class MarkerLink:
 
     async def run(self) -> None:
         """Talk until `end` is called or the sidecar refuses for good."""
-        shortest_s, longest_s = BACKOFF_S
+        shortest_s, longest_s = self._backoff_s
         pause_s = shortest_s
         while not self._closing.is_set() and self.refusal is None:
             before = self.connections

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from replay.expectations import Scene, Verdict
 from replay.results import ActionResult, Repetition, StepResult
 from replay.scenario_shape import Scenario, Step
-from replay.settle import Before, Eyes, NotReadyError, Scene, Verdict, Waiter, before, settle
+from replay.settle import Waiter, settle
+from replay.sight import Before, Eyes, NotReadyError, before
 from replay.steps import STEPS, Hands, Stage
 from replay.steps_viewer import varied
 from replay.values import Values
@@ -138,6 +140,7 @@ class _Play:
         self._open: ActionResult | None = None
         self._open_mono_ns = 0
         self._ticks: int | None = None
+        self._painted = 0
 
     def step(self, stage: Stage, step: Step) -> ActionResult | None:
         """Play one step; the action that ended with it, if one did."""
@@ -148,7 +151,7 @@ class _Play:
             nonlocal earlier, input_ns
             earlier = before(self._browser, self._browser.downloads)
             if step.begins and step.action is not None:
-                self._begin(step.action)
+                self._begin(step.action, earlier.images)
             input_ns = self._clock.wall_ns()
 
         played = STEPS[step.kind](stage, step, start)
@@ -178,12 +181,12 @@ class _Play:
             self._open.outcome = "cancelled"
             self._open = None
 
-    def _begin(self, action: str) -> None:
+    def _begin(self, action: str, painted: int) -> None:
         action_id = self._sink.begin(action)
         self._open_mono_ns = self._clock.mono_ns()
         self._open = ActionResult(action=action, action_id=action_id, begin_ns=self._clock.wall_ns())
         self._result.actions.append(self._open)
-        self._ticks = None
+        self._ticks, self._painted = None, painted
         self._browser.label(traceparent(self._result.session, action_id))
 
     def _end(self, verdicts: list[Verdict]) -> ActionResult:
@@ -191,6 +194,8 @@ class _Play:
         ended = self._open
         for verdict in verdicts:
             ended.attributes.update(verdict.attributes)
+            if verdict.painted is not None:
+                ended.attributes["images"] = max(0, verdict.painted - self._painted)
             if verdict.first_image_ms is not None:
                 ended.attributes["first_image_ns"] = max(0, round(verdict.first_image_ms * 1e6) - ended.begin_ns)
         if self._ticks is not None:

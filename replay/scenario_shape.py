@@ -35,7 +35,7 @@ STEP_FIELDS: Mapping[str, Fields] = {
     "scroll": Fields(("targets", "pace")),
     "wait": Fields(),
 }
-#: every way to know that a step's effect is there; `replay.settle.EXPECTATIONS` look for them
+#: every way to know that a step's effect is there; `replay.expectations.EXPECTATIONS` look for them
 EXPECT_FIELDS: Mapping[str, Fields] = {
     "page": Fields((), ("path",)),
     "shown": Fields(("targets",)),

@@ -14,7 +14,8 @@ from typing import Protocol
 
 from replay.locate import Found, look
 from replay.scenario_shape import Step
-from replay.settle import Eyes, Waiter
+from replay.settle import Waiter
+from replay.sight import Eyes
 from replay.steps_viewer import scroll
 from replay.values import Values
 

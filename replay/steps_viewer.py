@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 from replay.scenario_shape import Pace, Step
-from replay.settle import Displayed, Eyes, NotReadyError, NotSettledError, Waiter, displayed
+from replay.settle import NotSettledError, Waiter
+from replay.sight import Displayed, Eyes, NotReadyError, displayed
 
 
 def varied(seconds: float, variation: float, chance: random.Random) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sidecar import __version__
 from sidecar.clock import Clock
@@ -15,7 +16,10 @@ from sidecar.collect.access_log import LogCollector
 from sidecar.collect.cgroup import CgroupCollector, CgroupTarget
 from sidecar.collect.docker_stats import DockerCollector, DockerEngine, parse_selectors
 from sidecar.collect.infer import Inference
+from sidecar.collect.log_formats import LineReader
+from sidecar.collect.log_times import DurationUnit
 from sidecar.collect.own_health import own_health
+from sidecar.collect.routes import Routes
 from sidecar.config import Config
 from sidecar.journal.queries import Reader
 from sidecar.journal.retention import Retention
@@ -23,6 +27,7 @@ from sidecar.journal.sqlite import SqliteJournal
 from sidecar.journal.writer import Writer
 from sidecar.markers.server import MarkerServer
 from sidecar.model.catalogue import load_catalogue
+from sidecar.model.points import PointContext
 from sidecar.model.records import Gap, Server
 from sidecar.settle import Settler
 from sidecar.ship.influx import InfluxStore
@@ -139,7 +144,7 @@ class Service:
         """Whether each part does its work; a source that is away makes the sidecar less useful, not unready."""
         journal = self.writer.health()
         return {
-            "journal": (journal.get("state", "writing") == "writing", str(journal.get("last_error", ""))),
+            "journal": (bool(journal["writable"]), str(journal["last_error"])),
             "markers": (True, ""),
             **{part.name: (True, part.trouble) for part in self.parts},
         }
@@ -166,7 +171,8 @@ class Service:
 
     def _logs(self) -> Mapping[Server, LogCollector]:
         configured = [server for server in LOGS if self._config[f"{server}_log"]]
-        inference = Inference(self.catalogue)
+        zone = None if self._config["log_zone"] == "local" else ZoneInfo(self._config["log_zone"])
+        oldest_ns = self._clock.wall_ns() - round(self._config["retention_days"] * 86400e9)
         return {
             server: LogCollector(
                 server,
@@ -174,24 +180,28 @@ class Service:
                 self.writer,
                 self._clock,
                 self.journal.note,
-                context_path=self._config["context_path"],
-                zone=self._config["log_zone"],
-                tomcat_duration=self._config["tomcat_duration"],
-                inference=inference if server == configured[0] else None,
+                reader=LineReader(
+                    server,
+                    Routes(self._config["context_path"]),
+                    zone,
+                    DurationUnit(self._config["tomcat_duration"]),
+                ),
+                inference=Inference(self.catalogue, server) if server == configured[0] else None,
+                oldest_ns=oldest_ns,
             )
             for server in configured
         }
 
     def _behind(self) -> bool:
-        return any(collector.behind() for collector in self.logs.values())
+        return any(collector.behind_bytes > 0 for collector in self.logs.values())
 
     def _shipper(self) -> Shipper | None:
         url = self._config["influx_url"]
         if not url:
             return None
         store = InfluxStore(url, self._config["influx_token"], self._config["influx_org"], self._config["influx_bucket"])
-        tags = {"site": self._config["site"], "engine_host": self._config["engine_host"]}
-        return Shipper(self.journal, store, self._clock, tags, health=self.health)
+        context = PointContext(site=self._config["site"], engine_host=self._config["engine_host"])
+        return Shipper(self.journal, store, self._clock, context, own_health=self.health)
 
     def _web_parts(self) -> WebParts:
         return WebParts(
@@ -217,4 +227,3 @@ class Service:
         if last_ns is not None and last_ns < now_ns:
             gap = Gap(part="sidecar", subject="", start_ns=last_ns, end_ns=now_ns, reason="the sidecar was not running")
             self.writer.put([gap])
-

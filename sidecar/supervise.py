@@ -1,4 +1,4 @@
-"""The one supervisor: keeps the sidecar's loops alive, each in a thread of its own; what dies is started again with growing pauses."""
+"""The one supervisor: keeps the sidecar's loops alive, each in its own thread; what dies is started again with growing pauses."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Part(Protocol):
 class Supervised:
     """One part under supervision: its thread, how often it died, and the gap that its absence leaves.
 
-    A Fault is said in one line, once until it changes; anything else is a mistake of ours and is logged whole. Either way the part is
-    started again and nothing else is taken down.
+    A Fault is said in one line, once until it changes; anything else is a mistake of ours and is logged whole. Either way the
+    part is started again and nothing else is taken down.
     """
 
     def __init__(self, name: str, part: Part, sink: Sink, clock: Clock, stop: threading.Event) -> None:
@@ -93,4 +93,6 @@ class Supervised:
         if self._since_ns is not None:
             start_ns, self._since_ns = self._since_ns, None
             end_ns = max(start_ns, self._clock.wall_ns())
-            self._sink.put([Gap(part=self.name, subject="", start_ns=start_ns, end_ns=end_ns, reason="the collector was not running")])
+            self._sink.put(
+                [Gap(part=self.name, subject="", start_ns=start_ns, end_ns=end_ns, reason="the collector was not running")]
+            )

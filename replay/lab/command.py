@@ -22,7 +22,7 @@ class Outcome:
     def last_line(self) -> str:
         """The last line that says something, errors first: what a person wants to see of a failure."""
         for text in (self.errors, self.output):
-            lines = [line.strip() for line in text.splitlines() if line.strip()]
+            lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("Run 'docker")]
             if lines:
                 return lines[-1]
         return f"exit status {self.status} and not a word"

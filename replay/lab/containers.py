@@ -134,7 +134,11 @@ class Containers:
             if image is None:
                 raise LabFault(f"{folder} cannot be removed", "remove it as root") from refused
             inside = ["--volume", f"{folder.parent}:/lab", "--entrypoint", "rm", image, "-rf", f"/lab/{folder.name}"]
-            must(self.run(["docker", "run", "--rm", *inside], timeout_s=120), f"{folder} cannot be removed", "remove it as root")
+            must(
+                self.run(["docker", "run", "--rm", "--network", "none", *inside], timeout_s=120),
+                f"{folder} cannot be removed",
+                "remove it as root",
+            )
 
     def _compose(self, *arguments: str, timeout_s: float) -> Outcome:
         # A variable of the shell would win over the file: leave only what Docker and Compose themselves need.

@@ -121,8 +121,13 @@ class StateFolder:
         """Name -> password; made at the first call and kept until the folder is purged, because the catalogue knows them."""
         if not self.users_file.exists():
             write_private(self.users_file, json.dumps({name: secrets.token_urlsafe(12) for name in USERS}))
-        found = json.loads(self.users_file.read_text(encoding="utf-8"))
-        return {str(name): str(password) for name, password in found.items()}
+        try:
+            found = json.loads(self.users_file.read_text(encoding="utf-8"))
+            return {str(name): str(password) for name, password in found.items()}
+        except (ValueError, AttributeError) as broken:
+            raise LabFault(
+                f"{self.users_file} does not hold names and passwords ({broken})", "run `tracemark lab down --purge`"
+            ) from broken
 
     def database_password(self) -> str:
         """The password of database user `xnat`, kept as long as the database."""

@@ -130,7 +130,18 @@ class ImageBuilder:
     def _download(self, base: str, requirements: Path, target: Path) -> None:
         """Wheels for the base image's Python, kept in the cache, so that new code in the web application needs no network."""
         asked = self.run(
-            ["docker", "run", "--rm", "--entrypoint", "python3", base, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"],
+            [
+                "docker",
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "--entrypoint",
+                "python3",
+                base,
+                "-c",
+                "import sys; print('%d.%d' % sys.version_info[:2])",
+            ],
             timeout_s=120,
         )
         version = must(asked, f"{base} holds no Python", "name an image with Python 3.11 or later in BASE_IMAGE").strip()
@@ -165,7 +176,7 @@ class ImageBuilder:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, target)
             built = self.run(
-                ["docker", "build", "--quiet", "--build-arg", f"BASE_IMAGE={base}", "--tag", tag, context],
+                ["docker", "build", "--quiet", "--network", "none", "--build-arg", f"BASE_IMAGE={base}", "--tag", tag, context],
                 timeout_s=_BUILD_S,
                 environment={**self.build_environment, **self._builder},
             )

@@ -76,11 +76,12 @@ def down(directory: Path, say: Say, *, purge: bool = False, cache: Path | None =
             for parts in all_known_parts(folder, runner):
                 parts.remove(folder.database)
                 parts.remove(folder.directory)
+    if purge:
+        say("its archive and catalogue are removed")
     if purge and engine_answers(runner) is None:
         where = cache or cache_directory(os.environ)
         ImageBuilder(run=runner, cache=where, environment={}, say=say, python=Path(sys.executable)).purge()
-    if purge:
-        say("its archive, its catalogue and its images are removed")
+        say("images that were built for it are removed")
 
 
 def status(directory: Path, *, runner: Run = run) -> tuple[PartState, ...]:

@@ -20,7 +20,7 @@ import requests.exceptions
 from docker.errors import DockerException
 
 from sidecar.cli.common import add_config, read_config
-from sidecar.collect.cgroup_files import find_layout
+from sidecar.collect.cgroup_files import hierarchy
 from sidecar.config import Config
 
 EXAMPLE = "example:\n  TRACEMARK_NGINX_LOG=/srv/xnat/logs/nginx/xnat.access.log tracemark check\n"
@@ -54,7 +54,12 @@ def check_docker(config: Config) -> Finding:
         client = docker.APIClient(base_url=endpoint, version="auto", timeout=5)
         names = [name.lstrip("/") for row in client.containers() for name in row["Names"]]
     except (DockerException, requests.exceptions.RequestException, OSError) as error:
-        return Finding("docker", "failed", f"{endpoint} does not answer ({type(error).__name__})", "start the engine or check TRACEMARK_DOCKER")
+        return Finding(
+            "docker",
+            "failed",
+            f"{endpoint} does not answer ({type(error).__name__})",
+            "start the engine or check TRACEMARK_DOCKER",
+        )
     return Finding("docker", "ok", f"{len(names)} running containers: {', '.join(sorted(names)[:8]) or 'none'}")
 
 
@@ -62,20 +67,33 @@ def check_cgroup(config: Config) -> Finding:
     """Whether exact samples are to be had from the cgroup files."""
     if config["cgroup"] == "off":
         return Finding("cgroup", "ok", "switched off: edges of actions are as exact as Docker's frames")
-    layout = find_layout(Path(config["cgroup"]))
-    if layout is None:
-        return Finding("cgroup", "warning", f"{config['cgroup']} shows no cgroups", "mount /sys/fs/cgroup read-only; until then 1 Hz frames are used")
-    return Finding("cgroup", "ok", f"{layout} at {config['cgroup']}, {config['cgroup_hz']:g} samples per second")
+    root = Path(config["cgroup"])
+    tree = root if (root / "cgroup.controllers").exists() else hierarchy(root, "cpuacct")
+    if tree is None:
+        return Finding(
+            "cgroup",
+            "warning",
+            f"{config['cgroup']} shows no cgroups",
+            "mount /sys/fs/cgroup read-only; until then 1 Hz frames are used",
+        )
+    return Finding("cgroup", "ok", f"{tree}, {config['cgroup_hz']:g} samples per second")
 
 
 def check_log(config: Config, name: str, remedy: str) -> Finding:
     """Whether an access log is there and may be read."""
     pattern = config[f"{name}_log"]
     if not pattern:
-        return Finding(f"{name} log", "ok" if name != "nginx" else "warning", "not set", "" if name != "nginx" else f"set TRACEMARK_{name.upper()}_LOG")
+        return Finding(
+            f"{name} log",
+            "ok" if name != "nginx" else "warning",
+            "not set",
+            "" if name != "nginx" else f"set TRACEMARK_{name.upper()}_LOG",
+        )
     files = sorted(glob.glob(pattern))
     if not files:
-        return Finding(f"{name} log", "warning", f"{pattern} matches no file yet", "check the path; it is followed as soon as it appears")
+        return Finding(
+            f"{name} log", "warning", f"{pattern} matches no file yet", "check the path; it is followed as soon as it appears"
+        )
     unreadable = [file for file in files if not os.access(file, os.R_OK)]
     if unreadable:
         return Finding(f"{name} log", "failed", f"{unreadable[0]} may not be read", remedy)
@@ -113,7 +131,9 @@ def check_journal(config: Config) -> Finding:
         except sqlite3.DatabaseError as error:
             verdict = str(error)
         if verdict != "ok":
-            return Finding("journal", "failed", f"{path} is damaged ({verdict})", "move it aside; a new one is made at the next start")
+            return Finding(
+                "journal", "failed", f"{path} is damaged ({verdict})", "move it aside; a new one is made at the next start"
+            )
     room = f"{size / 1e6:.0f} MB used, {free / 1e9:.1f} GB free"
     if free < config["journal_max_mb"] * 1e6:
         return Finding("journal", "warning", f"{path}: {room}", "less than TRACEMARK_JOURNAL_MAX_MB is free")
@@ -128,7 +148,12 @@ def check_port(config: Config, name: str) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return Finding(name, "warning", f"{host}:{port} cannot be listened on ({error.strerror})", f"is a sidecar running? else set TRACEMARK_{name.upper()}")
+            return Finding(
+                name,
+                "warning",
+                f"{host}:{port} cannot be listened on ({error.strerror})",
+                f"is a sidecar running? else set TRACEMARK_{name.upper()}",
+            )
     return Finding(name, "ok", f"{host}:{port} is free")
 
 
@@ -141,7 +166,9 @@ def findings(config: Config) -> list[Finding]:
         lambda: check_log(config, "tomcat", "set UMASK=0022 for xnat-web, or run the sidecar with group 0"),
         lambda: check_log(config, "xnat", "mount the log folder readable for this user"),
         lambda: check_http("xnat", config["xnat_url"], "TRACEMARK_XNAT_URL"),
-        lambda: check_http("influxdb", config["influx_url"] and config["influx_url"].rstrip("/") + "/ping", "TRACEMARK_INFLUX_URL"),
+        lambda: check_http(
+            "influxdb", config["influx_url"] and config["influx_url"].rstrip("/") + "/ping", "TRACEMARK_INFLUX_URL"
+        ),
         lambda: check_journal(config),
         lambda: check_port(config, "http"),
         lambda: check_port(config, "markers"),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sidecar.config import Config, load
 from sidecar.errors import UsageFault
+from sidecar.journal.queries import ActionFilter
+from sidecar.web.parameters import TIMES, time_ns
 
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LAST_NS = 2**63 - 1
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:
@@ -38,29 +38,18 @@ def add_selectors(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_time(text: str, now_ns: int) -> int:
-    """Epoch nanoseconds of a time given as nanoseconds, RFC 3339, or an age such as `-15m`.
-
-    Raises UsageFault for anything else.
-    """
-    if re.fullmatch(r"\d{1,19}", text):
-        return int(text)
-    if age := re.fullmatch(r"-(\d+(?:\.\d+)?)([smhd])", text):
-        return now_ns - round(float(age[1]) * _UNITS[age[2]] * 1e9)
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageFault(f"{text!r} is not a time", "give epoch nanoseconds, RFC 3339 (2026-11-22T09:30:00Z) or -15m") from error
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return int(when.timestamp()) * 10**9 + when.microsecond * 1000
+    """Epoch nanoseconds of a time in any of the forms that the HTTP API takes; UsageFault for anything else."""
+    if (parsed := time_ns(text, now_ns)) is None:
+        raise UsageFault(f"{text!r} is not a time", f"give {TIMES}")
+    return parsed
 
 
-def window(arguments: argparse.Namespace, now_ns: int) -> tuple[int, int]:
-    """The stretch of time that the selectors name: from (inclusive) and to (exclusive), epoch nanoseconds."""
+def selected(arguments: argparse.Namespace, now_ns: int) -> ActionFilter:
+    """The actions that the selectors name."""
     if arguments.since and (arguments.from_ or arguments.to):
         raise UsageFault("--since and --from/--to exclude each other", "give one of them")
-    start = parse_time(f"-{arguments.since}" if arguments.since else arguments.from_ or "0", now_ns)
-    end = parse_time(arguments.to, now_ns) if arguments.to else now_ns + 1
-    if start >= end:
+    from_ns = parse_time(f"-{arguments.since}" if arguments.since else arguments.from_ or "0", now_ns)
+    to_ns = parse_time(arguments.to, now_ns) if arguments.to else LAST_NS
+    if from_ns >= to_ns:
         raise UsageFault("the stretch of time is empty", "let --from be earlier than --to")
-    return start, end
+    return ActionFilter(from_ns=from_ns, to_ns=to_ns, source=arguments.source, run=arguments.run)

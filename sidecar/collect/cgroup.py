@@ -96,7 +96,7 @@ class CgroupCollector:
                     self.look()
                 self._read()
                 due_ns += self._period_ns
-                if due_ns <= (now_ns := self._clock.mono_ns()):
+                if due_ns < (now_ns := self._clock.mono_ns()):
                     missed = (now_ns - due_ns) // self._period_ns + 1
                     self._late += missed
                     due_ns += missed * self._period_ns

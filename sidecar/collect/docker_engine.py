@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import docker
-import requests
 from docker.errors import APIError, DockerException
 
 from sidecar.collect.frames import memory_limit
@@ -127,7 +126,7 @@ class DockerEngine:
             self._connect().close()  # tells what is wrong with the endpoint better than the package's chain of errors
             try:
                 self._client = docker.APIClient(self.endpoint, version="auto", timeout=round(self._timeout_s))
-            except (DockerException, requests.RequestException) as error:
+            except (DockerException, OSError) as error:
                 raise self._refused(error) from error
         return self._client
 
@@ -135,7 +134,7 @@ class DockerEngine:
         client = self._api()
         try:
             return question(client)
-        except (APIError, requests.RequestException) as error:
+        except (APIError, OSError) as error:  # what requests raises are OSErrors
             if not (isinstance(error, APIError) and error.status_code == 404):
                 client.close()
                 self._client = None

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from sidecar.clock import Clock
 from sidecar.collect.docker_engine import DockerEngine, Engine, Found, Limits, forbidden
-from sidecar.collect.frames import cpu_percent, memory_used, parse_frame
+from sidecar.collect.frames import cpu_percent, memory_used, parse_frame, parse_time
 from sidecar.collect.lifecycle import EVENTS, ContainerInfo, Containers
 from sidecar.collect.lines import LineStream
 from sidecar.collect.select import Chosen, parse_selectors
@@ -35,11 +35,10 @@ __all__ = [
     "memory_used",
     "parse_frame",
     "parse_selectors",
+    "parse_time",
 ]
 
 _EVENTS_PATH = "events?filters=" + quote(json.dumps({"type": ["container"], "event": list(EVENTS)}))
-#: how soon a stop is noticed
-_TURN_S = 0.25
 #: lists out of turn, and streams of events that end, come at most this often
 _RARELY_NS = 10**9
 _MOST_GAPS_KEPT = 1000
@@ -57,17 +56,20 @@ class DockerCollector:
         *,
         list_every_s: float = 30.0,
         gather_s: float = 0.1,
+        turn_s: float = 0.25,
     ) -> None:
-        """`gather_s` is how long a frame waits for those of other containers, to be handed on together."""
+        """`gather_s` is how long a frame waits for others, to be handed on together; `turn_s` how soon a stop is noticed."""
         self._engine = engine
         self._sink = sink
         self._clock = clock
         self._list_every_ns = round(list_every_s * 1e9)
         self._gather_s = gather_s
+        self._turn_s = turn_s
         self._log = logging.getLogger(__name__)
         self._gaps: deque[Gap] = deque(maxlen=_MOST_GAPS_KEPT)
         self._containers = Containers(chosen, self._gaps.append)
         self._infos: tuple[ContainerInfo, ...] = ()
+        self._said: tuple[str, ...] | None = None
         self._streams: dict[str, LineStream] = {}
         self._events: LineStream | None = None
         self._list_due_ns = 0
@@ -122,7 +124,7 @@ class DockerCollector:
         }
 
     def _turn(self, selector: selectors.BaseSelector, stop: threading.Event) -> None:
-        ready = selector.select(_TURN_S)
+        ready = selector.select(self._turn_s)
         if ready and self._gather_s:
             stop.wait(self._gather_s)
             ready = selector.select(0)
@@ -219,10 +221,17 @@ class DockerCollector:
             selector.register(stream, selectors.EVENT_READ, container_id)
         for container_id in self._containers.without_limits():
             self._containers.set_limits(container_id, self._engine.limits(container_id))
-        infos = tuple(self._containers.infos())
-        if {info.id for info in infos} != {info.id for info in self._infos}:
-            self._log.info("sampling %s", ", ".join(info.name for info in infos) or "no container: none fits the choice")
-        self._infos = infos
+        self._infos = tuple(self._containers.infos())
+        self._say(tuple(info.name for info in self._infos))
+
+    def _say(self, names: tuple[str, ...]) -> None:
+        if names == self._said:
+            return
+        self._said = names
+        if names:
+            self._log.info("sampling %s", ", ".join(names))
+        else:
+            self._log.warning("no container fits TRACEMARK_CONTAINERS: start one, or choose others (all: name:*)")
 
     def _close(self, selector: selectors.BaseSelector, container_id: str) -> None:
         if stream := self._streams.pop(container_id, None):

@@ -97,6 +97,10 @@ class Inference:
         done, self._done = self._done, []
         return done
 
+    def give_back(self, actions: list[Action]) -> None:
+        """Actions that could not be handed over; `take` yields them again."""
+        self._done = [*actions, *self._done]
+
     @property
     def open_actions(self) -> int:
         return len(self._open)

@@ -111,7 +111,7 @@ class LineReader:
         kind: LogFormat
         if line.startswith("tm1\t"):
             kind = "tm1"
-        elif line[4:5] == "-":
+        elif line[:4].isdigit() and line[4:5] == "-":
             kind = "xnat"
         else:
             found = _CLF.fullmatch(line) or _CLF_ODD.fullmatch(line)

@@ -43,8 +43,7 @@ class ClfTimes:
 class LocalTimes:
     """`2024-06-21 13:18:47,123` in a zone that the log does not name (None: this machine's) to nanoseconds.
 
-    In the hour that comes twice in autumn the log's own order decides: a time that would jump back by most of an hour is the
-    second one.
+    In the hour that comes twice in autumn the log's own order decides: a time that would go back is the second one.
     """
 
     __slots__ = ("_last_ns", "_minute", "_minute_ns", "_zone")
@@ -61,8 +60,7 @@ class LocalTimes:
             at = datetime.fromisoformat(text[:16]).replace(tzinfo=self._zone)
             first = int(at.timestamp()) * SECOND_NS
             second = int(at.replace(fold=1).timestamp()) * SECOND_NS
-            # `_last_ns` is within the previous minutes of the log unless the log was idle.
-            self._minute_ns = second if first < self._last_ns - 1800 * SECOND_NS and second > first else first
+            self._minute_ns = second if second > first and first < self._last_ns - 5 * SECOND_NS else first
             self._minute = text[:16]
         seconds = int(text[17:19])
         if seconds > 60:

@@ -88,6 +88,11 @@ class Routes:
     def distinct(self) -> int:
         return len(self._known)
 
+    @property
+    def words(self) -> frozenset[str]:
+        """All segments that a route may have beside `{}`."""
+        return frozenset(self._after) | self._pair_keys
+
     def route(self, target: str) -> str:
         """The route of a request target: no query, no ids, no values; `{other}` when there are too many routes already."""
         path = target.partition("?")[0]

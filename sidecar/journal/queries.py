@@ -14,9 +14,9 @@ from typing import Any, Literal, TypeVar
 from sidecar.errors import UsageFault
 from sidecar.journal.charts import chart
 from sidecar.journal.connection import faults, open_for_reading
-from sidecar.journal.outbox import ActionRow
 from sidecar.journal.rows import TABLE, TABLES
 from sidecar.journal.selects import SETTLED, actions_by, rows_by_id
+from sidecar.model.outbox import ActionRow
 from sidecar.model.records import Action, Gap, Marker, Rating, Record, Request, Sample, SampleSource, Session, Transfer
 
 R = TypeVar("R", bound=Record)

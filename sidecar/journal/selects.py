@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
-from sidecar.journal.outbox import ActionRow
 from sidecar.journal.rows import TABLE
+from sidecar.model.outbox import ActionRow
 from sidecar.model.records import Action, ActionUsage, Record, Session
 
 R = TypeVar("R", bound=Record)

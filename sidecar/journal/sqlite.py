@@ -81,10 +81,10 @@ class SqliteJournal:
         table = TABLE[kind]
         sql = table.select(("t.position",)) + "WHERE t.position > ? ORDER BY t.position LIMIT ?"
         make = table.reader()
-        return [(row[-1], make(row)) for row in self._fetch(sql, (after, limit))]
+        return [(row[-1], make(row)) for row in self.fetch(sql, (after, limit))]
 
     def note(self, key: str) -> str | None:
-        rows = self._fetch("SELECT value FROM notes WHERE key = ?", (key,))
+        rows = self.fetch("SELECT value FROM notes WHERE key = ?", (key,))
         return rows[0][0] if rows else None
 
     def ended_actions(self, after: int, limit: int, unsettled_before_ns: int) -> list[tuple[int, ActionRow]]:
@@ -142,12 +142,13 @@ class SqliteJournal:
 
     def used_bytes(self) -> int:
         """Size of what the file holds, without pages that are free to be used again."""
-        pages, free, size = self._fetch(
+        pages, free, size = self.fetch(
             "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size", ()
         )[0]
         return int((pages - free) * size)
 
-    def _fetch(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+    def fetch(self, sql: str, parameters: Sequence[Any]) -> list[Any]:
+        """Rows of a query, beside the writing connection: sees what is committed."""
         with self._reading, faults(self.path):
             return self._read.execute(sql, parameters).fetchall()
 

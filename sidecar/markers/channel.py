@@ -105,7 +105,7 @@ class Channel:
             return self._handle(self._seat, message, wall_ns, mono_ns)
         except WireError as error:
             if error.close_code is None and self._seat is not None:
-                return [*self._refuse_item(self._seat, error), *self._seat.submission()]
+                return [*self._refuse_item(self._seat, error), *self._answer(self._seat)]
             return self._refuse(error)
 
     def recalled(self, ack_note: str | None, session_note: str | None, wall_ns: int) -> tuple[Channel | None, list[Effect]]:
@@ -187,18 +187,22 @@ class Channel:
                     repeated += 1
         self._tally.markers_received += len(message.items)
         self._tally.markers_repeated += repeated
-        if repeated and not seat.ledger.waiting and not seat.ledger.busy:
-            effects.append(Send(encode(Ack(seq=seat.ledger.last_seq))))  # its acknowledgement was lost on the way
-        return effects + seat.submission()
+        return effects + self._answer(seat)
 
     def _take_one(self, seat: Seat[Channel], message: Run | TransferReport | RatingReport) -> list[Effect]:
         if message.seq is not None and seat.ledger.knows(message.seq):
-            return [] if seat.ledger.busy else [Send(encode(Ack(seq=seat.ledger.last_seq)))]
+            return self._answer(seat)
         try:
             seat.ledger.offer(message.seq, self._record(seat, message))
         except InvalidRecordError as error:
             raise WireError("bad_item", error.what, error.remedy, seq=message.seq) from error
-        return seat.submission()
+        return self._answer(seat)
+
+    @staticmethod
+    def _answer(seat: Seat[Channel]) -> list[Effect]:
+        """Commit what is new; where nothing is new or under way, the acknowledgement was lost on the way: say it again."""
+        effects = seat.submission()
+        return effects if effects or seat.ledger.busy else [Send(encode(Ack(seq=seat.ledger.last_seq)))]
 
     @staticmethod
     def _record(seat: Seat[Channel], message: Run | TransferReport | RatingReport) -> Record | None:

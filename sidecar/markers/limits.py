@@ -22,6 +22,7 @@ class Limits:
     idle_sessions: int = 10_000
     unsent_bytes: int = 256 * 1024
     retry_after_ms: int = 5000
+    stop_timeout_s: float = 5.0
 
 
 class Bucket:

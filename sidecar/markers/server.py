@@ -32,7 +32,7 @@ from sidecar.model.wire import encode
 
 #: `type` is the first field, so that the hook need not wait for the parser
 _LOOKS_LIKE_MARKERS = re.compile(r'\s*\{\s*"type"\s*:\s*"markers"')
-_STOP_TIMEOUT_S = 5.0
+_ANSWER_TIMEOUT_S = 5.0
 
 
 class Submitter(Protocol):
@@ -136,7 +136,16 @@ class MarkerServer:
             return {}
         answer: Future[Mapping[str, int]] = Future()
         self._loop.call_soon_threadsafe(lambda: answer.set_result(self._sessions.absent()))
-        return answer.result(_STOP_TIMEOUT_S)
+        return answer.result(_ANSWER_TIMEOUT_S)
+
+    def connected_sessions(self) -> frozenset[str]:
+        """The sessions that have a connection now; none when the server does not run."""
+        answer: Future[frozenset[str]] = Future()
+        try:
+            self._loop.call_soon_threadsafe(lambda: answer.set_result(self._sessions.connected()))
+        except RuntimeError:  # its loop has ended
+            return frozenset()
+        return answer.result(_ANSWER_TIMEOUT_S)
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -167,7 +176,7 @@ class MarkerServer:
         await self._stopping.wait()
         if self._under_way:
             try:
-                await asyncio.wait_for(self._all_settled.wait(), _STOP_TIMEOUT_S)
+                await asyncio.wait_for(self._all_settled.wait(), self._limits.stop_timeout_s)
             except TimeoutError:
                 logger.warning("%d submissions were not settled in time; their clients send them again", self._under_way)
         server.close(code=CloseCode.GOING_AWAY, reason="the sidecar is stopping")

@@ -109,6 +109,10 @@ class Sessions(Generic[C]):
         """The sessions that have no connection now, with the time when each was last heard (wall clock)."""
         return {name: seat.seen_ns for name, seat in self._seats.items() if seat.owner is None and seat.seen_ns is not None}
 
+    def connected(self) -> frozenset[str]:
+        """The sessions that have a connection now."""
+        return frozenset(name for name, seat in self._seats.items() if seat.owner is not None)
+
     def settled(self, session: str, fault: Fault | None) -> tuple[C | None, list[Effect]]:
         """A submission ended: effects for the connection that owns the session now, if any (submissions go on without one)."""
         seat = self._seats[session]

@@ -21,7 +21,9 @@ def create_app(parts: WebParts) -> Flask:
 
     @app.get("/")
     def page() -> str:
-        return render_template("page.html", version=parts.version, site=parts.site)
+        paths = {rule.rule for rule in app.url_map.iter_rules()}
+        capacity = "/api/v1/capacity" in paths
+        return render_template("page.html", version=parts.version, site=parts.site, capacity=capacity)
 
     @app.get("/healthz")
     def alive() -> Response:

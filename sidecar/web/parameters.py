@@ -18,8 +18,8 @@ _BAD = HTTPStatus.BAD_REQUEST
 TIMES = "integer nanoseconds since the epoch, RFC 3339 such as 2026-01-31T09:30:00Z, a time before now such as -15m, or now"
 DURATIONS = "a number of nanoseconds, or such as 500ms, 1s, 5m, 1h"
 _UNIT_NS = {"ns": 1, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
-_LENGTH = re.compile(r"(\d{1,19})(ns|ms|s|m|h|d)?")
-_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+ -]\d\d:\d\d)")
+_LENGTH = re.compile(r"(\d{1,19})(ns|ms|s|m|h|d)?", re.ASCII)
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+ -]\d\d:\d\d)", re.ASCII)
 _LAST_NS = 2**63 - 1
 
 
@@ -27,7 +27,7 @@ def time_ns(text: str, now_ns: int) -> int | None:
     """Epoch nanoseconds of a time in any of the forms of TIMES; None when it is none of them."""
     if text == "now":
         return now_ns
-    if re.fullmatch(r"\d{1,19}", text):
+    if re.fullmatch(r"[0-9]{1,19}", text):
         return int(text) if int(text) <= _LAST_NS else None
     if text.startswith("-"):
         length = duration_ns(text[1:])
@@ -92,7 +92,7 @@ class Parameters:
         """A whole number."""
 
         def parse(text: str) -> int | None:
-            return int(text) if re.fullmatch(r"\d{1,18}", text) and low <= int(text) <= high else None
+            return int(text) if re.fullmatch(r"[0-9]{1,18}", text) and low <= int(text) <= high else None
 
         value = self._parsed(name, parse, f"a whole number from {low} to {high}", str(default))
         assert value is not None  # noqa: S101

@@ -186,6 +186,4 @@ usages = st.builds(
 )
 transfers = st.builds(transfer, start_ns=_times, session=_ids, action_id=st.none() | _action_ids, down_bytes=_counters)
 ratings = st.builds(Rating, session=_ids, action_id=st.none() | _action_ids, time_ns=_times, score=st.integers(1, 5))
-records: st.SearchStrategy[Record] = st.one_of(
-    samples, requests, sessions, markers, gaps, actions, usages, transfers, ratings
-)
+records: st.SearchStrategy[Record] = st.one_of(samples, requests, sessions, markers, gaps, actions, usages, transfers, ratings)

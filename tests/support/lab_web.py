@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 USERS = {"researcher": "look-at-lungs", "radiologist": "look-at-slices", "admin": "look-after-all"}
 START_TIMEOUT_S = 60.0
@@ -172,7 +172,7 @@ def dicom_slice(
     """A small CT slice: a bright disc on a dark ground that grows from slice to slice."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = f"{series}.{instance}"
+    meta.MediaStorageSOPInstanceUID = UID(f"{series}.{instance}")
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     slice_ = Dataset()
     slice_.file_meta = meta
@@ -193,9 +193,7 @@ def dicom_slice(
     slice_.SliceThickness, slice_.PixelSpacing = 1.5, [1.0, 1.0]
     slice_.ImagePositionPatient, slice_.ImageOrientationPatient = [0, 0, 1.5 * instance], [1, 0, 0, 0, 1, 0]
     radius = size // 8 + instance
-    values = [
-        180 if (x - size // 2) ** 2 + (y - size // 2) ** 2 < radius**2 else -120 for y in range(size) for x in range(size)
-    ]
+    values = [180 if (x - size // 2) ** 2 + (y - size // 2) ** 2 < radius**2 else -120 for y in range(size) for x in range(size)]
     slice_.PixelData = b"".join(value.to_bytes(2, "little", signed=True) for value in values)
     return slice_
 

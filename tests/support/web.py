@@ -58,7 +58,7 @@ class Lab:
     _made: int = 0
 
     def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)  # noqa: S311  (tests want the same day twice)
+        self.random = random.Random(self.seed)
 
     def sit(self, role: str, at_s: float, *, source: Source = "replay", think_s: float = 4.0) -> Session:
         """One session: the role's actions with pauses in between, `at_s` seconds after the begin."""
@@ -118,7 +118,7 @@ class Lab:
         made: list[Sample] = []
         busy = sorted(self.actions, key=lambda action: action.start_ns)
         for number, container in enumerate(CONTAINERS):
-            noise = random.Random(f"{self.seed} {container}")  # noqa: S311
+            noise = random.Random(f"{self.seed} {container}")
             total = 10**12 * (number + 1)
             memory = (310, 24, 2700)[number] * MIB
             for time_ns in range(self.start_ns, to_ns, step_ns):
@@ -136,6 +136,7 @@ class Lab:
                     cores += (db, 0.02, web)[number] * burst * noise.uniform(0.6, 1.35)
                     extra += (2, 0, 60)[number] * MIB if action.action in ("open_viewer", "download") else 0
                 total += round(cores * step_ns)
+                ripple = noise.randrange(4) * MIB
                 if time_ns < from_ns or any(_inside(gap, container, time_ns) for gap in self.gaps):
                     continue
                 made.append(
@@ -145,7 +146,7 @@ class Lab:
                         source="cgroup",
                         time_ns=time_ns,
                         cpu_total_ns=total,
-                        memory_bytes=memory + extra + noise.randrange(4) * MIB,
+                        memory_bytes=memory + extra + ripple,
                         memory_limit_bytes=(1024, 256, 4096)[number] * MIB,
                     )
                 )

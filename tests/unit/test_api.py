@@ -400,7 +400,8 @@ def test_every_module_that_a_script_imports_is_there(client: FlaskClient) -> Non
 
 def test_the_chart_library_is_the_one_that_was_reviewed() -> None:
     folder = STATIC / "vendor" / "uplot"
-    listed = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    lines = (folder / "SHA256SUMS").read_text().splitlines()
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
     assert set(listed) == {path.name for path in folder.iterdir()} - {"SHA256SUMS"}
     assert {"LICENSE", "uPlot.iife.min.js", "uPlot.min.css"} <= set(listed)
     for name, expected in listed.items():

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,18 @@ SECOND = 10**9
 WEB, DB = "ab" * 32, "cd" * 32
 
 
+class WatchedClock(ManualClock):
+    """A manual clock that tells how often somebody has begun to wait: from then on the next tick is certain."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = 0
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        self.waits += 1
+        return super().wait(event, seconds)
+
+
 class Bench:
     """A collector over a v2 tree of our own; `tick` does what `run` does, in the test's thread."""
 
@@ -35,7 +48,7 @@ class Bench:
         self.proc.mkdir()
         self.targets = {"web": CgroupTarget(container_id=WEB)}
         self.sink = ListSink()
-        self.clock = ManualClock()
+        self.clock = WatchedClock()
         self.start_ns = self.clock.wall_ns()
         self.collector = CgroupCollector(self.root, 10, lambda: dict(self.targets), self.sink, self.clock, proc=self.proc)
 
@@ -56,6 +69,12 @@ class Bench:
         if self.clock.mono_ns() >= self.collector._look_due_ns:
             self.collector.look()
         self.collector.read_now()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let the running collector do what is due in that time, and wait again."""
+        waits = self.clock.waits
+        self.clock.advance(seconds)
+        wait_until(lambda: self.clock.waits > waits, "the tick")
 
     def cpu(self, name: str = "web") -> list[int]:
         return [sample.cpu_total_ns // 1000 for sample in self.sink.samples(name)]
@@ -78,6 +97,7 @@ def running(bench: Bench) -> Iterator[threading.Event]:
     bench.cgroup(WEB, 1)
     thread = threading.Thread(target=bench.collector.run, args=(stop,))
     thread.start()
+    wait_until(lambda: bench.clock.waits == 2, "the first tick")
     yield stop
     stop.set()
     thread.join(20)
@@ -87,9 +107,8 @@ def running(bench: Bench) -> Iterator[threading.Event]:
 def test_a_sample_of_every_target_at_every_tick_in_one_batch(bench: Bench, running: threading.Event) -> None:
     bench.targets["db"] = CgroupTarget(container_id=DB)
     bench.cgroup(DB, 1)
-    for second in range(1, 13):
-        bench.clock.advance(0.1)
-        wait_until(lambda n=second: len(bench.sink.samples("web")) == n + 1, "the tick")  # type: ignore[misc]
+    for _ in range(12):
+        bench.pass_time(0.1)
     assert bench.sink.batches == 13
     times = [sample.time_ns - bench.start_ns for sample in bench.sink.samples("web")]
     assert times == [n * SECOND // 10 for n in range(13)]
@@ -97,12 +116,11 @@ def test_a_sample_of_every_target_at_every_tick_in_one_batch(bench: Bench, runni
 
 
 def test_ticks_that_come_too_late_are_left_out_and_counted(bench: Bench, running: threading.Event) -> None:
-    wait_until(lambda: len(bench.sink.samples()) == 1, "the first tick")
-    bench.clock.advance(0.55)
-    wait_until(lambda: len(bench.sink.samples()) == 2, "one tick, not five")
+    bench.pass_time(0.55)
+    assert len(bench.sink.samples()) == 2, "one tick, not five"
     assert bench.collector.health()["ticks_late"] == 4
-    bench.clock.advance(0.05)
-    wait_until(lambda: len(bench.sink.samples()) == 3, "the next tick, in step again")
+    bench.pass_time(0.05)
+    assert len(bench.sink.samples()) == 3, "the next tick, in step again"
 
 
 def test_a_marker_reads_at_its_instant_but_not_twice_within_5_ms(bench: Bench) -> None:
@@ -151,7 +169,7 @@ def test_counters_are_exact_through_a_restart(bench: Bench) -> None:
     counters = bench.cpu()
     assert counters[:3] == [100, 250, 400]
     assert counters[-1] == 70
-    spent = sum(new - old if new >= old else new for old, new in zip(counters, counters[1:], strict=False))
+    spent = sum(new - old if new >= old else new for old, new in pairwise(counters))
     assert spent == (400 - 100) + 70, "the sum of the differences is last minus first of each life"
     assert bench.sink.gaps() == [], "a restart within the grace is no absence of this part"
 
@@ -255,9 +273,10 @@ def test_a_clock_set_back_keeps_times_rising(bench: Bench) -> None:
             bench.clock.step_wall(-1)
         bench.tick()
     samples = bench.sink.samples()
-    assert all(old.time_ns < new.time_ns for old, new in zip(samples, samples[1:], strict=False))
+    assert all(old.time_ns < new.time_ns for old, new in pairwise(samples))
     assert samples[-1].cpu_total_ns == 40_000
-    assert bench.spans("web") == [(pytest.approx(1.0), pytest.approx(2.0))]
+    ((start, end),) = bench.spans("web")
+    assert (start, end) == pytest.approx((1.0, 2.0))
     assert bench.collector.health()["samples_out_of_order"] == 10
 
 
@@ -275,7 +294,7 @@ def test_admitted_times_rise_but_for_far_steps_that_are_told(times: list[int]) -
     gaps: list[Gap] = []
     order = TimeOrder(Absences("cgroup", gaps.append))
     admitted = [time_ns for time_ns in times if order.admit("web", time_ns)]
-    falls = [(new, old) for old, new in zip(admitted, admitted[1:], strict=False) if new <= old]
+    falls = [(new, old) for old, new in pairwise(admitted) if new <= old]
     assert all(old - new > 60 * SECOND for new, old in falls)
     assert set(falls) <= {(gap.start_ns, gap.end_ns) for gap in gaps}
     assert len(admitted) + order.refused == len(times)

@@ -63,7 +63,7 @@ class Bench:
         self.sink = ListSink()
         self.clock = ManualClock(wall_ns=START * SECOND)
         self.collector = DockerCollector(
-            self.engine, parse_selectors(["name:xnat-*", "label:sample"]), self.sink, self.clock, gather_s=0
+            self.engine, parse_selectors(["name:xnat-*", "label:sample"]), self.sink, self.clock, gather_s=0, turn_s=0.02
         )
         self.stop = threading.Event()
         self.fault: EngineGoneError | None = None
@@ -356,6 +356,15 @@ def test_a_line_that_is_no_frame_is_counted(bench: Bench) -> None:
     bench.engine._peers[ID][-1].sendall(b"{broken\n[1]\n")
     wait_until(lambda: bench.health("frames_malformed") == 2, "the count")
     assert bench.sink.samples() == []
+
+
+def test_a_choice_that_fits_nothing_is_said_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    bench.engine.listed = [found(name="nginx")]
+    with caplog.at_level("WARNING"):
+        bench.start()
+        bench.list_again()
+        bench.list_again()
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["no container fits TRACEMARK_CONTAINERS"]
 
 
 def test_stop_ends_open_gaps_at_that_time(bench: Bench) -> None:

@@ -218,7 +218,7 @@ def test_refused_points_are_kept_with_their_reason_and_bounded(journal: AnyJourn
         kept = lambda: [(item.line, item.reason) for item in memory.refused]  # noqa: E731
     else:
         file = journal
-        kept = lambda: file._fetch("SELECT line, reason FROM set_aside ORDER BY number", ())  # noqa: E731
+        kept = lambda: file.fetch("SELECT line, reason FROM set_aside ORDER BY number", ())  # noqa: E731
     journal.set_aside([Refused(time_ns=T0, line="a b=1 2", reason="why")], {"ship/sample": "4"})
     assert kept() == [("a b=1 2", "why")]
     assert journal.note("ship/sample") == "4"

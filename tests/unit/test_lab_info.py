@@ -70,6 +70,13 @@ def test_passwords_are_made_once_and_differ(tmp_path: Path) -> None:
     assert stat.S_IMODE(folder.users_file.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize("text", ["not JSON", "[]"])
+def test_a_broken_file_of_passwords_is_a_fault_with_a_remedy(tmp_path: Path, text: str) -> None:
+    (tmp_path / "users.json").write_text(text)
+    with pytest.raises(LabFault, match=r"does not hold names and passwords .* --purge"):
+        StateFolder(tmp_path).users()
+
+
 def test_a_private_file_is_never_half_written(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     write_private(path, "one")

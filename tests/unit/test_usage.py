@@ -91,7 +91,7 @@ def test_students_quantile_agrees_with_the_printed_tables(freedom: int, quantile
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_promises() -> None:
-    draw = random.Random(7)  # noqa: S311
+    draw = random.Random(7)
     inside = 0
     for _ in range(1000):
         estimate = mean_interval([draw.gauss(10, 2) for _ in range(5)])

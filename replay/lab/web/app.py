@@ -20,6 +20,7 @@ from replay.lab.web.importer import Importer
 from replay.lab.web.logs import LineSink, TomcatLog
 from replay.lab.web.pages import Pages, page_context
 from replay.lab.web.prearchive import Prearchive
+from replay.lab.web.rest_create import CreateRoutes
 from replay.lab.web.rest_files import FileRoutes
 from replay.lab.web.rest_import import ImportRoutes
 from replay.lab.web.rest_lists import ListRoutes
@@ -98,6 +99,7 @@ def create_app(parts: Parts) -> WSGIApplication:
         SessionRoutes(gate, parts.accounts, parts.sessions, catalogue, parts.now),
         SearchRoutes(search),
         lists,
+        CreateRoutes(parts.database, catalogue),
         FileRoutes(catalogue, lists),
         DownloadRoutes(catalogue),
         ImportRoutes(Importer(prearchive), prearchive, parts.archive),

@@ -5,6 +5,7 @@ Experiments and subjects are found by accession id or by label; a label needs it
 """
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -97,6 +98,21 @@ class Catalogue:
     def the_experiment(self, experiment: str, project: str | None = None) -> Row:
         """Returns an experiment by id or label."""
         return _there(self.find_experiment(experiment, project), "experiment", experiment)
+
+    def add_experiment(self, subject: Row, *, label: str, xsi_type: str, day: date | None, modality: str, user: str) -> str:
+        """Enters a new image session of a subject on all levels of the model; returns its accession id."""
+        with self._database.transaction() as connection:
+            made = connection.execute(
+                "INSERT INTO xnat_experimentdata (project, label, xsi_type, date, insert_user)"
+                " VALUES (%s, %s, %s, %s, %s) RETURNING id",
+                [subject["project"], label, xsi_type, day, user],
+            ).fetchone()
+            accession = _there(made, "experiment", label)["id"]
+            connection.execute(
+                "INSERT INTO xnat_subjectassessordata (id, subject_id) VALUES (%s, %s)", [accession, subject["id"]]
+            )
+            connection.execute("INSERT INTO xnat_imagesessiondata (id, modality) VALUES (%s, %s)", [accession, modality])
+        return str(accession)
 
     def scans(self, experiment_id: str) -> list[Row]:
         """Returns the scans of an experiment, numbers in their order."""

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeAlias
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
 from replay.lab.web.errors import DatabaseDown
 
 Row = dict[str, Any]
+Statement: TypeAlias = LiteralString | bytes | sql.SQL | sql.Composed
 Connection = psycopg.Connection[Row]
 
 SCHEMA_LOCK = 7_211_014  # any number that nobody else takes as an advisory lock
@@ -45,17 +47,17 @@ class Database:
     def __init__(self, pool: "ConnectionPool[Connection]") -> None:
         self._pool = pool
 
-    def rows(self, statement: LiteralString, values: Sequence[object] | Row = ()) -> list[Row]:
+    def rows(self, statement: Statement, values: Sequence[object] | Row = ()) -> list[Row]:
         """Returns all rows of a query."""
         with self._pool.connection() as connection:
             return connection.execute(statement, values).fetchall()
 
-    def row(self, statement: LiteralString, values: Sequence[object] | Row = ()) -> Row | None:
+    def row(self, statement: Statement, values: Sequence[object] | Row = ()) -> Row | None:
         """Returns the first row of a query or None."""
         with self._pool.connection() as connection:
             return connection.execute(statement, values).fetchone()
 
-    def run(self, statement: LiteralString, values: Sequence[object] | Row = ()) -> int:
+    def run(self, statement: Statement, values: Sequence[object] | Row = ()) -> int:
         """Runs a statement that returns no rows; returns how many rows it touched."""
         with self._pool.connection() as connection:
             return connection.execute(statement, values).rowcount

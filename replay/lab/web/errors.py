@@ -16,11 +16,11 @@ class SettingsError(LabError):
     """A setting is missing or wrong; the message names it and the remedy."""
 
 
-class DatabaseDown(LabError):
+class DatabaseDown(LabError):  # noqa: N818 - named for what is the case
     """PostgreSQL does not answer."""
 
 
-class Refused(LabError):
+class Refused(LabError):  # noqa: N818
     """A request that is answered with an HTTP error status and a short text."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -28,5 +28,5 @@ class Refused(LabError):
         self.status = status
 
 
-class UnreadableUpload(LabError):
+class UnreadableUpload(LabError):  # noqa: N818
     """What was uploaded holds no DICOM file."""

@@ -59,7 +59,7 @@ class Importer:
         except UnreadableUpload:
             shutil.rmtree(archive / folder, ignore_errors=True)
             raise
-        registered = []
+        registered: list[Row] = []
         for uid, facts in studies.items():
             patient = label_of(facts["PatientName"], "subject")
             name = wish.session or label_of(facts["PatientID"] or facts["StudyID"], patient)

@@ -124,8 +124,7 @@ class Pages:
         """The page of an image session with its scans."""
         scans = self._catalogue.scans(experiment["id"])
         context = [
-            {"id": scan["id"], "series_description": scan["series_description"], "xsitype": scan["xsi_type"]}
-            for scan in scans
+            {"id": scan["id"], "series_description": scan["series_description"], "xsitype": scan["xsi_type"]} for scan in scans
         ]
         return make_response(render_template("session.html", session=experiment, scans=scans, scan_context=context))
 

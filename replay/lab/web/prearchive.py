@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path, PurePosixPath
 
 from replay.lab.web.catalogue import Catalogue, scan_owner
@@ -139,23 +139,19 @@ class Prearchive:
             if overwrite not in ("append", "delete"):
                 raise Refused(409, f"Session {label} already exists in {project}: add overwrite=append or delete.")
             return existing
+        self._database.run(
+            "INSERT INTO xnat_subjectdata (project, label) VALUES (%s, %s) ON CONFLICT DO NOTHING", [project, subject]
+        )
         modality = self._modality(session)
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO xnat_subjectdata (project, label) VALUES (%s, %s) ON CONFLICT DO NOTHING", [project, subject]
-            )
-            made = connection.execute(
-                "INSERT INTO xnat_experimentdata (project, label, xsi_type, date) VALUES (%s, %s, %s, %s) RETURNING id",
-                [project, label, session_type(modality, "Session"), session["scan_date"] or None],
-            ).fetchone()
-            assert made is not None  # noqa: S101 - RETURNING of one inserted row
-            connection.execute(
-                "INSERT INTO xnat_subjectassessordata (id, subject_id)"
-                " SELECT %s, id FROM xnat_subjectdata WHERE project = %s AND label = %s",
-                [made["id"], project, subject],
-            )
-            connection.execute("INSERT INTO xnat_imagesessiondata (id, modality) VALUES (%s, %s)", [made["id"], modality])
-        return self._catalogue.the_experiment(made["id"])
+        accession = self._catalogue.add_experiment(
+            self._catalogue.the_subject(subject, project),
+            label=label,
+            xsi_type=session_type(modality, "Session"),
+            day=date.fromisoformat(session["scan_date"]) if session["scan_date"] else None,
+            modality=modality,
+            user="admin",
+        )
+        return self._catalogue.the_experiment(accession)
 
     def _take_in(self, experiment: Row, scan: str, files: list[Path], overwrite: str) -> None:
         facts = header(files[0], ("Modality", "SeriesDescription", "SeriesInstanceUID")) if files else {}

@@ -70,7 +70,9 @@ def _xml_table(rows: Sequence[Cells]) -> str:
     body = "".join(
         "<row>" + "".join(f"<cell>{escape(as_text(row.get(name)))}</cell>" for name in names) + "</row>" for row in rows
     )
-    return f"<ResultSet totalRecords={quoteattr(str(len(rows)))}><results><columns>{head}</columns><rows>{body}</rows></results></ResultSet>"
+    total = quoteattr(str(len(rows)))
+    results = f"<results><columns>{head}</columns><rows>{body}</rows></results>"
+    return f"<ResultSet totalRecords={total}>{results}</ResultSet>"
 
 
 def item(

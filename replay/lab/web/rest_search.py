@@ -201,7 +201,7 @@ class SearchRoutes:
         """Gives the search document of a listing of a project page (`@xnat:subjectData`)."""
         element = name.removeprefix("@")
         fields = chosen_fields(SearchRequest(root_element=element, fields=(), where=CriteriaSet("AND", ())))
-        body = render_template("search.xml", element=element, fields=fields, project=project, name=name)
+        body = render_template("search_document.html", element=element, fields=fields, project=project, name=name)
         return Response(body, content_type="text/xml")
 
     def spreadsheet(self) -> Response:

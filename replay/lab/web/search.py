@@ -4,6 +4,7 @@ The document (namespace http://nrg.wustl.edu/security) names a root element, the
 AND/OR sets. Values never become part of a statement; field names are looked up in the table below.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -217,12 +218,25 @@ def _set_sql(root_element: str, criteria: CriteriaSet, values: list[str]) -> sql
         comparison = _COMPARISONS.get(member.comparison)
         if comparison is None:
             raise Refused(400, f"{member.comparison} is no comparison: use {', '.join(_COMPARISONS)}")
-        expression = field_named(root_element, member.field).expression
+        field = field_named(root_element, member.field)
         if "NULL" in member.comparison:
-            parts.append(sql.SQL("{} {}").format(expression, comparison))
-        else:
-            parts.append(sql.SQL("{} {} %s").format(expression, comparison))
-            values.append(member.value)
+            parts.append(sql.SQL("{} {}").format(field.expression, comparison))
+            continue
+        numbers = field.type in ("integer", "float") and member.comparison != "LIKE"
+        form = sql.SQL("({})::float8 {} %s::float8" if numbers else "{} {} %s")
+        parts.append(form.format(field.expression, comparison))
+        values.append(_value(field, member, numbers))
     if not parts:
         return sql.SQL("true")
     return sql.SQL("({})").format(sql.SQL(f" {criteria.method} ").join(parts))
+
+
+def _value(field: Field, criterion: Criterion, number: bool) -> str:
+    """The value as the database compares it; dates may come as month/day/year, as some clients write them."""
+    if number:
+        try:
+            return str(float(criterion.value))
+        except ValueError as problem:
+            raise Refused(400, f"{field.id} is a number and cannot be compared with {criterion.value}") from problem
+    american = re.fullmatch(r"(\d\d)/(\d\d)/(\d{4})", criterion.value) if field.type == "date" else None
+    return f"{american[3]}-{american[1]}-{american[2]}" if american else criterion.value

@@ -80,7 +80,7 @@ export class Chart {
       legend: { show: false },
       cursor: {
         y: false,
-        points: { size: 6 },
+        points: { size: 7, width: 0, fill: (plot, index) => plot.series[index].stroke(), show: (plot, index) => index !== 2 },
         drag: { x: true, y: false, setScale: false },
         sync: { key: "tracemark", setSeries: false, filters: { pub: (type) => type === "mousemove" || type === "mouseleave" } },
       },
@@ -93,7 +93,7 @@ export class Chart {
         axis({
           stroke: () => token("--ink-2"),
           size: 20,
-          values: (plot, splits) => splits.map((split) => clock(split, plot.scales.x.max - plot.scales.x.min)),
+          values: (plot, splits) => splits.map((split) => clock(Math.round(split / 100) * 100, plot.scales.x.max - plot.scales.x.min)),
           space: 78,
         }),
         axis({
@@ -152,7 +152,7 @@ export class Chart {
         ctx.globalAlpha = alpha;
         ctx.fillStyle = this.catalogue.colour(name);
         ctx.fillRect(from, top + index * high, wide, high);
-        if (wide > 4 * uPlot.pxRatio) {
+        if (wide > 4 * uPlot.pxRatio && region.begins.includes(name)) {
           ctx.globalAlpha = Math.min(1, 3 * alpha);
           ctx.fillRect(from, top + index * high, uPlot.pxRatio, high);
         }
@@ -219,10 +219,10 @@ export class Chart {
 }
 
 /** What the line above a chart says. */
-export function headline(figures) {
+export function headline(figures, limit) {
   if (!figures) return { cpu: "CPU –", memory: "memory –" };
   return {
     cpu: `CPU ${percent(figures.cpu)} · p95 ${percent(figures.p95)} · max ${percent(figures.max)} of one core`,
-    memory: `memory ${bytes(figures.memory)}`,
+    memory: `memory ${bytes(figures.memory)}${limit ? ` of ${bytes(limit)}` : ""}`,
   };
 }

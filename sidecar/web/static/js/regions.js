@@ -2,7 +2,8 @@
 
 /**
  * Cut [from, to] where an action begins or ends: stretches with the names of the actions open in them, in the given order.
- * Several actions of one name count once, so overlapping sessions do not pile up into mud.
+ * Several actions of one name count once, so overlapping sessions do not pile up into mud. `begins` are the names that were
+ * not open just before.
  */
 export function segments(actions, from, to, order) {
   const edges = [];
@@ -20,7 +21,7 @@ export function segments(actions, from, to, order) {
       const last = found.at(-1);
       if (names.length) {
         if (last && last.to === at && last.names.join() === names.join()) last.to = time;
-        else found.push({ from: at, to: time, names });
+        else found.push({ from: at, to: time, names, begins: last?.to === at ? names.filter((one) => !last.names.includes(one)) : names });
       }
       at = time;
     }
