@@ -8,48 +8,31 @@ every host, no host but the site's (and those that the scenario names) can be re
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from selenium import webdriver
 from selenium.common import exceptions
 from selenium.webdriver import ActionChains
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
+from replay.chromium import BrowserOptions, BrowserPaths, ReapedService, arguments, host_of
 from replay.keyboard import chords
 from replay.locate import STRATEGIES, Locator, Seen
 from replay.settle import Waiter
 from replay.sight import NotReadyError
 from sidecar.model.faults import Fault, UsageFault
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _NOTCH = 100
 #: how often Selenium looks for the answer to a BiDi command; its own default of 0.1 s would stand before every action
 _BIDI_POLL_S = 0.003
-_ARGUMENTS = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-default-apps",
-    "--disable-dev-shm-usage",
-    "--disable-domain-reliability",
-    "--disable-features=MediaRouter,OptimizationHints,Translate",
-    "--disable-gpu",
-    "--disable-sync",
-    "--no-default-browser-check",
-    "--no-first-run",
-    "--no-pings",
-)
 _AIM = """
 const box = arguments[0].getClientRects()[0];
 if (!box || !box.width || !box.height) return "has no size";
@@ -66,84 +49,8 @@ return arguments[0].map((one) => [
 _GONE = (exceptions.InvalidSessionIdException, exceptions.NoSuchWindowException, exceptions.SessionNotCreatedException)
 
 
-class BrowserMissingError(UsageFault):
-    """Chromium or its driver is not installed."""
-
-
 class BrowserGoneError(Fault):
     """The browser could not be started, or is gone in the middle of a session."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrowserPaths:
-    """The two programs that are needed."""
-
-    driver: str
-    browser: str
-
-    @classmethod
-    def find(
-        cls,
-        environment: Mapping[str, str],
-        driver: str | None = None,
-        browser: str | None = None,
-        which: Callable[[str], str | None] = shutil.which,
-    ) -> BrowserPaths:
-        """Given paths first, then SE_CHROMEDRIVER, then PATH; raises BrowserMissingError that names the package."""
-        found_driver = which(driver or environment.get("SE_CHROMEDRIVER") or "chromedriver")
-        if found_driver is None:
-            raise BrowserMissingError("chromedriver is not there", "install the package chromium-driver, or set SE_CHROMEDRIVER")
-        found_browser = next(filter(None, map(which, (browser,) if browser else _NAMES)), None)
-        if found_browser is None:
-            raise BrowserMissingError(f"{browser or 'Chromium'} is not there", "install the package chromium, or give --chromium")
-        return cls(driver=found_driver, browser=found_browser)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BrowserOptions:
-    """How the browser runs; `hosts` are all that it may reach."""
-
-    paths: BrowserPaths
-    hosts: tuple[str, ...]
-    window: tuple[int, int]
-    visible: bool
-
-
-class _ReapedService(Service):
-    """The driver below `replay/reaper.py`, in a process group of its own: a Ctrl-C does not reach it, and no process stays."""
-
-    def __init__(self, driver: str) -> None:
-        reaper = Path(__file__).with_name("reaper.py")
-        self._before = ["-I", str(reaper), driver] if sys.platform == "linux" else []
-        program = sys.executable if self._before else driver
-        # Without SE_CHROMEDRIVER, which would replace the program.
-        environment = {name: value for name, value in os.environ.items() if name != "SE_CHROMEDRIVER"}
-        super().__init__(program, env=environment, popen_kw={"start_new_session": True}, driver_path_env_key="-")
-
-    def command_line_args(self) -> list[str]:
-        return [*self._before, *super().command_line_args()]
-
-
-def host_of(url: str) -> str:
-    """The host of a site's address; raises UsageFault when it is no http(s) address."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageFault(f"{url!r} is no address of a site", "write for example --url https://xnat.example.org/xnat")
-    return parts.hostname
-
-
-def arguments(options: BrowserOptions, profile: str, *, root: bool) -> list[str]:
-    """Chromium's command line; the sandbox is only left out for root, who cannot have one."""
-    width, height = options.window
-    rules = ", ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in options.hosts)])
-    return [
-        *_ARGUMENTS,
-        f"--host-resolver-rules={rules}",
-        f"--user-data-dir={profile}",
-        f"--window-size={width},{height}",
-        *([] if options.visible else ["--headless=new"]),
-        *(["--no-sandbox"] if root else []),
-    ]
 
 
 class Browser:
@@ -283,7 +190,7 @@ def _start(options: BrowserOptions, profile: Path, downloads: Path) -> webdriver
             "profile.password_manager_leak_detection": False,
         },
     )
-    service = _ReapedService(options.paths.driver)
+    service = ReapedService(options.paths.driver)
     try:
         driver = webdriver.Chrome(options=chrome, service=service)
     except (exceptions.WebDriverException, HTTPError, OSError) as error:

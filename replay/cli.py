@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from replay.browser import BrowserOptions, BrowserPaths, host_of, opened
+from replay.browser import opened
+from replay.chromium import BrowserOptions, BrowserPaths, host_of
 from replay.marker_client import MarkerClient
 from replay.player import MarkerSink, Player, Time
 from replay.results import Repetition

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +23,7 @@ from typing import Any
 
 from replay.browser import screenshot
 from replay.lab import stack
+from replay.lab.folders import state_directory
 from replay.lab.info import LabInfo
 from replay.scenario import load_scenario
 from sidecar.model.faults import Fault
@@ -48,6 +48,14 @@ class Sidecar:
     url: str
     markers: str
     journal: Path
+
+    def ready(self) -> bool:
+        """Whether it answers and every part of it does its work."""
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5) as answer:  # noqa: S310  (our own http address)
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def get(self, path: str, **query: str | int) -> Any:
         """One JSON answer of its HTTP API; Fault when it does not answer."""
@@ -95,15 +103,12 @@ def start_sidecar(settings: Mapping[str, str]) -> Sidecar:
     while True:
         if process.poll() is not None:
             raise Fault(f"the sidecar ended with status {process.returncode}", "see its message above")
-        try:
-            sidecar.get("/readyz")
-        except Fault:
-            if time.monotonic() > deadline:
-                stop_sidecar(sidecar)
-                raise
-            pause.wait(0.1)
-        else:
+        if sidecar.ready():
             return sidecar
+        if time.monotonic() > deadline:
+            stop_sidecar(sidecar)
+            raise Fault(f"the sidecar is not ready after {READY_S:g} s", "run `tracemark check`")
+        pause.wait(0.1)
 
 
 def stop_sidecar(sidecar: Sidecar) -> None:
@@ -124,8 +129,6 @@ def play(lab: LabInfo, sidecar: Sidecar, scenario: str, out: Path, visible: bool
     if visible:
         command.append("--visible")
     secrets = {"XNAT_USER": scenario, "XNAT_PASSWORD": lab.users[scenario]}
-    exam = {"TRACEMARK_EXAM_SUBJECT": str(lab.exam["subject"]), "TRACEMARK_EXAM_SESSION": str(lab.exam["session"])}
-    del exam  # the scenarios' own defaults name the practice exam
     if subprocess.run(command, env={**os.environ, **secrets}, check=False).returncode != 0:
         raise Fault(f"the scenario {scenario} failed", f"see the screenshots in {out}")
 
@@ -172,14 +175,17 @@ def print_tables(journal: Path) -> None:
 
 @contextmanager
 def _lab(arguments: argparse.Namespace) -> Iterator[LabInfo]:
+    directory = Path(arguments.lab) if arguments.lab else state_directory(os.environ)
     options = stack.LabOptions(
-        directory=Path(arguments.lab), exam_size=arguments.exam_size, processes=arguments.processes, port=arguments.port
+        directory=directory, exam_size=arguments.exam_size, processes=arguments.processes, port=arguments.port
     )
+    ours = not any(part.state == "running" for part in stack.status(options.directory))
     lab = stack.up(options, _say)
     try:
         yield lab
     finally:
-        stack.down(options.directory, _say)
+        if ours:
+            stack.down(options.directory, _say)
 
 
 def run(arguments: argparse.Namespace, work: Path) -> int:

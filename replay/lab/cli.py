@@ -20,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = _parser().parse_args(argv)
     directory: Path = arguments.dir
     if arguments.command == "down":
-        down(directory, print, purge=arguments.purge)
+        down(directory, print, purge=arguments.purge, purge_images=arguments.purge)
         return 0
     if arguments.command == "status":
         return _print_status(directory)
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: tracemark lab up --dir /tmp/lab --port 0 --exam-size 60MB",
     )
     start.add_argument(
-        "--exam-size", default="small", metavar="small|<n>MB", help="size of the practice exam (default small, about 18 MB)"
+        "--exam-size", metavar="small|<n>MB", help="size of the practice exam (default: as before, else small, about 18 MB)"
     )
     start.add_argument("--processes", action="store_true", help="plain processes even where a Docker engine answers")
     start.add_argument("--port", type=int, metavar="N", help=f"loopback port of nginx (default {DEFAULT_PORT}; 0: any free one)")

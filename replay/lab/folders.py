@@ -78,6 +78,10 @@ class StateFolder:
         return self.directory / "users.json"
 
     @property
+    def database_password_file(self) -> Path:
+        return self.directory / "database-password"
+
+    @property
     def nginx_conf(self) -> Path:
         return self.directory / "nginx.conf"
 
@@ -102,6 +106,20 @@ class StateFolder:
     @property
     def lock(self) -> Path:
         return self.directory / "lock"
+
+    def was_used(self) -> bool:
+        """Whether a lab was ever started from this folder: any other folder is none of our business."""
+        return self.name_prefix_file.exists()
+
+    def contents(self) -> tuple[Path, ...]:
+        """All that a lab leaves here, nothing that somebody else may have put beside it; what tells a lab's folder comes last."""
+        trees = (self.directory / "xnat-data", self.nginx_logs, self.tomcat_logs, self.database, self.processes)
+        private = (self.users_file, self.database_password_file)
+        return (*trees, *private, self.nginx_conf, self.stamp, self.lock, self.compose_env, self.name_prefix_file)
+
+    def kept_size(self) -> str | None:
+        """The exam size that the archive was made with, None when there is no archive yet."""
+        return self.stamp.read_text(encoding="utf-8").rpartition(" ")[2] if self.stamp.exists() else None
 
     def make(self) -> None:
         """Creates the folders that exist in every mode."""
@@ -131,7 +149,7 @@ class StateFolder:
 
     def database_password(self) -> str:
         """The password of database user `xnat`, kept as long as the database."""
-        path = self.directory / "database-password"
+        path = self.database_password_file
         if not path.exists():
             write_private(path, secrets.token_urlsafe(18))
         return path.read_text(encoding="utf-8")

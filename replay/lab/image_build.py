@@ -61,13 +61,6 @@ class ImageBuilder:
                 nginx=self._stock_or("NGINX_IMAGE", self._nginx),
             )
 
-    def purge(self) -> None:
-        """Removes the images that were built here; one that a container still uses stays."""
-        for repository in REPOSITORIES:
-            listed = self.run(["docker", "image", "ls", "--quiet", "--no-trunc", repository], timeout_s=60)
-            for image in dict.fromkeys(listed.output.split()):
-                self.run(["docker", "image", "rm", "--force", image], timeout_s=120)
-
     def _stock_or(self, variable: str, build: Callable[[], str]) -> str:
         """The image that the variable names; else the usual one if it is here or can be pulled; else the one built here."""
         if given := self.environment.get(variable):
@@ -190,6 +183,14 @@ class ImageBuilder:
 
     def _present(self, image: str) -> bool:
         return self.run(["docker", "image", "inspect", "--format", "{{.Id}}", image], timeout_s=60).status == 0
+
+
+def remove_images(run: Run) -> None:
+    """Removes the images that were built for labs; one that a container still uses stays."""
+    for repository in REPOSITORIES:
+        listed = run(["docker", "image", "ls", "--quiet", "--no-trunc", repository], timeout_s=60)
+        for image in dict.fromkeys(listed.output.split()):
+            run(["docker", "image", "rm", "--force", image], timeout_s=120)
 
 
 def constraint_options() -> list[str]:

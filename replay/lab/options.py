@@ -19,11 +19,12 @@ DEFAULT_PORT = 8089
 class LabOptions:
     """What `lab up` can be told; bad values are LabUsageFaults.
 
-    `port` None means the default one, 0 any free one. `name_prefix` is for tests: several labs on one engine.
+    `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one. `name_prefix` is for
+    tests: several labs on one engine.
     """
 
     directory: Path = field(default_factory=lambda: state_directory(os.environ))
-    exam_size: str = "small"
+    exam_size: str | None = None
     processes: bool = False
     port: int | None = None
     context_path: str = ""
@@ -32,7 +33,8 @@ class LabOptions:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def __post_init__(self) -> None:
-        exam_bytes(self.exam_size)
+        if self.exam_size is not None:
+            exam_bytes(self.exam_size)
         if not re.fullmatch(r"(/\w+)?", self.context_path):
             raise LabUsageFault(
                 f"the context path {self.context_path!r} is not one word behind a slash", "give one such as /xnat, or none"

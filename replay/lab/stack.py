@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import os
+import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from replay.lab.command import Run, run
 from replay.lab.containers import engine_answers, project_name
 from replay.lab.faults import LabFault, LabUsageFault
-from replay.lab.folders import StateFolder, cache_directory, locked
-from replay.lab.image_build import ImageBuilder
+from replay.lab.folders import StateFolder, locked
+from replay.lab.image_build import remove_images
 from replay.lab.info import LabInfo, Mode
 from replay.lab.modes import all_known_parts, known_parts, new_parts
 from replay.lab.options import DEFAULT_PORT, LabOptions
@@ -47,41 +46,41 @@ def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Ru
         if why_not is not None:
             say(f"running as plain processes, not in containers: {why_not}")
         port = _port(options.port)
+        size = options.exam_size or folder.kept_size() or "small"
         parts, maker = new_parts(folder, options, mode, port, say, runner)
         parts.check()
-        _prepare_data(folder, options, f"{maker} {options.exam_size}", parts, say, progress)
+        _prepare_data(folder, f"{maker} {size}", size, options.cache, parts, say, progress)
         say(f"starting {', '.join(options.name_prefix + name for name in NAMES)}")
         with ExitStack() as undo:
             undo.callback(parts.stop)
             parts.start()
             _await_page(parts, port, options.context_path + "/", say)
-            info = _describe(folder, options, parts, port)
-            folder.stamp.write_text(f"{maker} {options.exam_size}", encoding="utf-8")
+            info = _describe(folder, options, size, parts, port)
+            folder.stamp.write_text(f"{maker} {size}", encoding="utf-8")
             info.save()
             undo.pop_all()
         say(f"the lab is up: {info.url}{info.context_path}/")
         return info
 
 
-def down(directory: Path, say: Say, *, purge: bool = False, cache: Path | None = None, runner: Run = run) -> None:
-    """Ends the lab of that folder; archive, catalogue and images stay, unless `purge`. Nothing to end is not an error."""
+def down(directory: Path, say: Say, *, purge: bool = False, purge_images: bool = False, runner: Run = run) -> None:
+    """Ends the lab of that folder. Nothing to end is not an error.
+
+    Archive and catalogue stay unless `purge`; the images, which other labs use too, stay unless `purge_images`.
+    """
     folder = StateFolder(directory.resolve())
-    if not folder.directory.exists():
+    if not folder.was_used():
         say(f"no lab in {folder.directory}")
-        return
-    with locked(folder.lock):
-        ended = _end_leftovers(folder, runner)
-        say("the lab is down" if ended else f"no lab was up in {folder.directory}")
-        if purge:
-            for parts in all_known_parts(folder, runner):
-                parts.remove(folder.database)
-                parts.remove(folder.directory)
-    if purge:
-        say("its archive and catalogue are removed")
-    if purge and engine_answers(runner) is None:
-        where = cache or cache_directory(os.environ)
-        ImageBuilder(run=runner, cache=where, environment={}, say=say, python=Path(sys.executable)).purge()
-        say("images that were built for it are removed")
+    else:
+        with locked(folder.lock):
+            ended = _end_leftovers(folder, runner)
+            say("the lab is down" if ended else f"no lab was up in {folder.directory}")
+            if purge:
+                _remove_all(folder, runner)
+                say("its archive and catalogue are removed")
+    if purge_images and engine_answers(runner) is None:
+        remove_images(runner)
+        say("images that were built for labs are removed")
 
 
 def status(directory: Path, *, runner: Run = run) -> tuple[PartState, ...]:
@@ -105,7 +104,7 @@ def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo |
     if any(part.state != "running" for part in states) or _page_status(port, info.context_path + "/") != 200:
         return None
     differences = (
-        ("exam size", info.exam_size, options.exam_size),
+        ("exam size", info.exam_size, options.exam_size or info.exam_size),
         ("context path", info.context_path, options.context_path),
         ("port", port, options.port or port),
         ("mode", info.mode, "processes" if options.processes else info.mode),
@@ -130,6 +129,20 @@ def _end_leftovers(folder: StateFolder, runner: Run) -> bool:
     return found
 
 
+def _remove_all(folder: StateFolder, runner: Run) -> None:
+    """Everything of the lab goes; the folder itself only when nothing of somebody else is in it."""
+    for parts in all_known_parts(folder, runner):
+        parts.remove(folder.database)
+        parts.remove(folder.directory / "xnat-data")
+    for path in folder.contents():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.directory.rmdir()
+
+
 def _port(wanted: int | None) -> int:
     port = DEFAULT_PORT if wanted is None else wanted
     if port == 0:
@@ -145,7 +158,9 @@ def _port(wanted: int | None) -> int:
     return port
 
 
-def _prepare_data(folder: StateFolder, options: LabOptions, made_from: str, parts: Parts, say: Say, progress: Progress) -> None:
+def _prepare_data(
+    folder: StateFolder, made_from: str, size: str, cache: Path, parts: Parts, say: Say, progress: Progress
+) -> None:
     """The archive and, at the web application's first start, the catalogue go together: both are kept, or both are made anew."""
     kept = folder.stamp.read_text(encoding="utf-8") if folder.stamp.exists() else None
     if kept == made_from:
@@ -156,7 +171,7 @@ def _prepare_data(folder: StateFolder, options: LabOptions, made_from: str, part
     parts.remove(folder.database)
     parts.remove(folder.archive)
     folder.make()
-    fill_archive(folder.archive, options.exam_size, options.cache, say, progress)
+    fill_archive(folder.archive, size, cache, say, progress)
 
 
 def _await_page(parts: Parts, port: int, path: str, say: Say) -> None:
@@ -188,7 +203,7 @@ def _page_status(port: int, path: str) -> int | None:
         connection.close()
 
 
-def _describe(folder: StateFolder, options: LabOptions, parts: Parts, port: int) -> LabInfo:
+def _describe(folder: StateFolder, options: LabOptions, size: str, parts: Parts, port: int) -> LabInfo:
     prefix = options.name_prefix
     in_processes = isinstance(parts, Processes)
     return LabInfo(
@@ -205,6 +220,6 @@ def _describe(folder: StateFolder, options: LabOptions, parts: Parts, port: int)
         containers=tuple(prefix + name for name in NAMES),
         pid_files={prefix + name: str(parts.pid_file(name).path) for name in NAMES} if isinstance(parts, Processes) else {},
         directory=str(folder.directory),
-        exam_size=options.exam_size,
+        exam_size=size,
         project=project_name(prefix),
     )

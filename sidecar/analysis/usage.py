@@ -109,10 +109,10 @@ def usage_table(
     """Summarise ended actions; `order` is the catalogue's, for the rows. The order of the input changes nothing."""
     ordered = sorted(rows, key=lambda row: (row.action.start_ns, row.action.action_id))
     completed = [row for row in ordered if row.action.outcome == "completed"]
-    shown, suppressed = _suppress(completed, lambda row: row.action.action, min_group)
+    shown, suppressed = suppress(completed, lambda row: row.action.action, min_group)
     tables = []
     for title in sorted({_role(row) for row in shown} - {None}, key=lambda name: (_place(name, TABLES), name)):
-        of_role, few = _suppress([row for row in shown if _role(row) == title], lambda row: row.action.action, min_group)
+        of_role, few = suppress([row for row in shown if _role(row) == title], lambda row: row.action.action, min_group)
         suppressed |= few
         groups = _groups(of_role)
         if title == COMBINED_IN and (pairs := _pairs(of_role)):
@@ -145,7 +145,7 @@ def _role(row: UsageInput) -> str | None:
     return None if row.session is None else row.session.role or row.session.scenario
 
 
-def _suppress(rows: Sequence[UsageInput], key: Callable[[UsageInput], str], min_group: int) -> tuple[list[UsageInput], set[str]]:
+def suppress(rows: Sequence[UsageInput], key: Callable[[UsageInput], str], min_group: int) -> tuple[list[UsageInput], set[str]]:
     """Leave out real people's actions where fewer than `min_group` of them would stand behind a number."""
     people: dict[str, set[str | None]] = {}
     for row in rows:

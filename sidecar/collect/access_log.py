@@ -151,7 +151,7 @@ class LogCollector:
         records = self._parse(block)
         requests = [record for record in records if isinstance(record, Request)] if self._on_requests else []
         file = block.file
-        needs_from = self._inference.needs_from(file.identity) if self._inference else None
+        needs_from = self._inference.needs_from(file.identity, block.end) if self._inference else None
         note = file.note(block.end, block.in_long_line, needs_from)
         if self._put(records, {self._note_key(file.key): note}, stop):
             file.done(block)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
 
 from sidecar.collect.frames import memory_limit
-from sidecar.collect.lines import LineStream
+from sidecar.collect.lines import LineProtocol, LineStream
 from sidecar.errors import CollectError, EngineGoneError, SettingError
 
 
@@ -123,12 +124,29 @@ class DockerEngine:
 
     def _api(self) -> docker.APIClient:
         if self._client is None:
-            self._connect().close()  # tells what is wrong with the endpoint better than the package's chain of errors
-            try:
-                self._client = docker.APIClient(self.endpoint, version="auto", timeout=round(self._timeout_s))
-            except (DockerException, OSError) as error:
-                raise self._refused(error) from error
+            self._client = docker.APIClient(self.endpoint, version=self._version(), timeout=round(self._timeout_s))
+            # A proxy for the web, set in every container of many hospitals, is no way to the engine.
+            self._client.trust_env = False
         return self._client
+
+    def _version(self) -> str:
+        """The engine's API version; asked by hand, as the package would ask through the environment's web proxy."""
+        protocol, lines = LineProtocol(), list[bytes]()
+        with self._connect() as connection:
+            try:
+                connection.sendall(b"GET /version HTTP/1.0\r\nHost: docker\r\n\r\n")
+                while data := connection.recv(65536):
+                    lines += protocol.feed(data)
+            except OSError as error:
+                raise self._gone(error) from error
+        try:
+            if protocol.status == 200:
+                return str(json.loads(b"\n".join(lines))["ApiVersion"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._refused(error) from error
+        if protocol.status in (401, 403):
+            raise forbidden(self.endpoint)
+        raise self._refused(EOFError(f"status {protocol.status}"))
 
     def _ask(self, question: Callable[[docker.APIClient], Any]) -> Any:
         client = self._api()
@@ -159,9 +177,9 @@ class DockerEngine:
 
     def _refused(self, error: Exception) -> EngineGoneError:
         status = error.status_code if isinstance(error, APIError) else None
-        if status == 403:
+        if status in (401, 403):
             return forbidden(self.endpoint)
-        said = error.explanation if isinstance(error, APIError) else type(error).__name__
+        said = error.explanation if isinstance(error, APIError) else f"{type(error).__name__} {error}"[:100]
         return EngineGoneError(f"the Docker engine at {self.endpoint} does not answer ({said})", "look at the engine and its log")
 
 

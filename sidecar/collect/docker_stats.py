@@ -148,7 +148,7 @@ class DockerCollector:
             lines = stream.receive()
         except EngineGoneError:
             return None  # ended the hard way; whether the engine has gone shows at the next list
-        if stream.status == 403:
+        if stream.status in (401, 403):
             raise forbidden(getattr(self._engine, "endpoint", "Docker"))
         return lines if stream.status in (None, 200) else None
 

@@ -20,6 +20,8 @@ from sidecar.model.records import Action, Request, Server
 
 #: open at once; past it the oldest ends early
 MAX_OPEN = 512
+#: bytes of a log that are read again after a restart, at most
+REREAD = 1 << 20
 #: experiments whose id and label are remembered as one, for as long as the process runs
 MAX_EXPERIMENTS = 256
 #: request times are cut to milliseconds, or to seconds where the log has no better
@@ -36,6 +38,8 @@ class _Open:
     action_id: str
     file: str
     offset: int
+    #: the line at which the file had no open action for the last time
+    idle_before: int
     start_ns: int
     end_ns: int
     sent_bytes: int | None
@@ -105,9 +109,15 @@ class Inference:
     def open_actions(self) -> int:
         return len(self._open)
 
-    def needs_from(self, file: str) -> int | None:
-        """Offset of the first line that an action still open began with; reading from there again leads to the same state."""
-        return min((one.offset for one in self._open if one.file == file), default=None)
+    def needs_from(self, file: str, offset: int) -> int | None:
+        """Where to begin to read again, to be at `offset` in the state in which it is now; None when nothing is open.
+
+        That is where nothing was open for the last time, or, when that is more than REREAD bytes ago, the oldest action since;
+        then what two actions could both have claimed may be the other's.
+        """
+        mine = [one for one in self._open if one.file == file]
+        places = [*(one.idle_before for one in mine), *sorted(one.offset for one in mine)]
+        return next((place for place in places if place >= offset - REREAD), None)
 
     def _look_up(self, method: str | None, route: str) -> tuple[tuple[ActionRule, ...], frozenset[int]]:
         found = self._fitting.get((method, route))
@@ -202,6 +212,7 @@ class Inference:
                 action_id=action_id(file, offset),
                 file=file,
                 offset=offset,
+                idle_before=min((other.idle_before for other in self._open if other.file == file), default=offset),
                 start_ns=request.start_ns,
                 end_ns=end_ns,
                 sent_bytes=request.sent_bytes,

@@ -38,7 +38,7 @@ class Block:
 
 
 class LogFile:
-    """An open file. `rotated` says that another one has its name now; `needs_from` where inference must begin to read again."""
+    """An open file. `rotated` says that another one has its name now; `needs_from` is where inference must read again from."""
 
     __slots__ = ("_fd", "_first_bytes", "in_long_line", "inode", "needs_from", "offset", "quiet_looks", "rotated")
 
@@ -106,7 +106,7 @@ class LogFile:
         self._first_bytes = first_bytes
         self.offset = offset
         self.in_long_line = bool(said.get("in_long_line"))
-        self.needs_from = needs_from if isinstance(needs_from, int) else None
+        self.needs_from = needs_from if isinstance(needs_from, int) and 0 <= needs_from < offset else None
         return True
 
     def was_cut(self) -> bool:

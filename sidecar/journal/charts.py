@@ -90,7 +90,8 @@ def chart(
             values | {"limit": RAW_ROWS + 1},
         ).fetchone()[0]
         if many > RAW_ROWS:
-            step_ns = _round_step(-(-_extent(connection, values) // RAW_ROWS))
+            # One step less than rows: steps are aligned, so that the first and the last are cut.
+            step_ns = _round_step(-(-_extent(connection, values) // (RAW_ROWS - 1)))
     if step_ns is None:
         sql = _PIECES.format(time="time_ns", group="time_ns")
     else:

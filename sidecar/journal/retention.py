@@ -125,7 +125,8 @@ class Retention:
             self._cut(rule, now - self._keep_ns * (KEPT_LONGER if rule.longer else 1), stop)
         self._shrink(stop)
         if self._deleted > before:
-            self._journal.compact()
+            while self._journal.compact() and not stop.is_set():
+                self._breathe(stop)
         self._sweeps += 1
         return self._deleted - before
 
@@ -195,5 +196,9 @@ class Retention:
                 self._unshipped += sum(key > int(cursor[0]) for key in keys)
             if len(keys) < self._slice_rows:
                 return
-            if self._pause_s:
-                self._clock.wait(stop, self._pause_s)
+            self._breathe(stop)
+
+    def _breathe(self, stop: threading.Event) -> None:
+        """Let the writer have its turn."""
+        if self._pause_s:
+            self._clock.wait(stop, self._pause_s)

@@ -134,11 +134,13 @@ class SqliteJournal:
         """Call in a transaction that deletes rows: positions are not given out twice, even when all rows are gone."""
         put_notes(connection, {POSITION_NOTE: str(self._position)})
 
-    def compact(self) -> None:
-        """Give pages that deletions freed back to the file system and empty the write-ahead log."""
+    def compact(self, pages: int = 2000) -> bool:
+        """Give up to so many free pages back to the file system and empty the write-ahead log; whether more are left."""
         with self._writing, faults(self.path):
-            self._write.execute("PRAGMA incremental_vacuum(2000)").fetchall()
+            self._write.execute(f"PRAGMA incremental_vacuum({pages:d})").fetchall()
             self._write.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            left: int = self._write.execute("PRAGMA freelist_count").fetchone()[0]
+        return left > 0
 
     def used_bytes(self) -> int:
         """Size of what the file holds, without pages that are free to be used again."""

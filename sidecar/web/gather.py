@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from sidecar.analysis.join import Curve
 from sidecar.analysis.load import Load, load
@@ -73,12 +72,3 @@ def _stretch(wanted: ActionFilter, rows: Sequence[ActionRow]) -> tuple[int, int]
     ends = [row.action.end_ns for row in rows]
     from_ns = wanted.from_ns or min((row.action.start_ns for row in rows), default=0)
     return from_ns, min(wanted.to_ns, max(ends, default=0) + 1) if wanted.to_ns >= 2**63 - 1 else wanted.to_ns
-
-
-def curves(reader: Reader, from_ns: int, to_ns: int, points: int = 1000) -> dict[str, list[dict[str, Any]]]:
-    """Every container's rows of `/api/v1/samples` in [from_ns, to_ns), down-sampled to about `points`; for the report."""
-    step_ns = max(_FINEST_NS, (to_ns - from_ns) // points)
-    return {
-        container: json.loads(reader.samples(container, from_ns, to_ns, step_ns))["rows"]
-        for container in reader.container_names()
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -21,7 +22,7 @@ class WebServer:
     The address is taken at construction, so that a taken port is an error before anything runs; port 0 takes any free one.
     """
 
-    def __init__(self, app: Wsgi, address: tuple[str, int], threads: int = 4) -> None:
+    def __init__(self, app: Wsgi, address: tuple[str, int], threads: int = 8) -> None:
         host, port = address
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -43,6 +44,8 @@ class WebServer:
             clear_untrusted_proxy_headers=True,
             ident=None,
         )
+        # A browser asks over six connections at once: that some wait for a thread is no news.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 

@@ -52,7 +52,11 @@ def collecting(names: list[str], endpoint: str = f"unix://{SOCKET}") -> Iterator
     """A collector that runs, and again after every fault, as the supervisor does it."""
     sink, stop = ListSink(), threading.Event()
     collector = DockerCollector(
-        DockerEngine(endpoint), parse_selectors([f"name:{name}" for name in names]), sink, SystemClock(), list_every_s=1
+        DockerEngine(endpoint, timeout_s=2),
+        parse_selectors([f"name:{name}" for name in names]),
+        sink,
+        SystemClock(),
+        list_every_s=1,
     )
 
     def run() -> None:
@@ -204,15 +208,22 @@ def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
         with containers(first) as start, collecting([name], private.endpoint) as (collector, sink):
             container = start(name, BURN, nano_cpus=100_000_000)
             wait_until(lambda: len(sink.samples(name)) >= 2, "samples")
+            private.hang()
+            wait_until(lambda: collector.health()["state"] == "away", "the engine to hang")
+            private.go_on()
+            taken = len(sink.samples(name))
+            wait_until(lambda: len(sink.samples(name)) >= taken + 2, "samples after the hang")
+            (hung,) = sink.gaps(name)
+            assert hung.end_ns is not None
             private.stop(signal.SIGTERM)
             wait_until(lambda: collector.health()["state"] == "away", "the engine to go")
-            assert wait_until(lambda: sink.gaps(name), "the gap")[0].end_ns is None
+            wait_until(lambda: [gap.end_ns for gap in sink.gaps(name)][1:] == [None], "the gap")
             private.start()
             wait_until(lambda: collector.health()["state"] == "connected", "the engine to come back")
             taken = len(sink.samples(name))
             container.start()
             wait_until(lambda: len(sink.samples(name)) >= taken + 2, "samples after the return")
-            (gap,) = sink.gaps(name)
+            _, gap = sink.gaps(name)
             assert gap.end_ns is not None
             assert not [sample for sample in sink.samples(name) if gap.start_ns < sample.time_ns < gap.end_ns]
         first.close()

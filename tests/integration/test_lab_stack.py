@@ -15,6 +15,7 @@ from replay.lab.command import run
 from replay.lab.containers import COMPOSE_FILE, compose_command, engine_answers
 from replay.lab.faults import LabFault
 from replay.lab.info import LabInfo
+from replay.lab.parts import Parts
 from replay.lab.pids import identify
 from replay.lab.processes import find_programs
 from replay.lab.stack import LabOptions, down, status, up
@@ -44,7 +45,7 @@ def options(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     (in_containers if request.param == "docker" else as_processes)()
     directory = tmp_path_factory.mktemp(f"lab-{request.param}") / "lab"
     yield LabOptions(directory=directory, port=0, name_prefix=PREFIX, processes=request.param == "processes")
-    down(directory, print)
+    down(directory, print, purge=True)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_down_leaves_nothing_running_and_keeps_the_archive(lab: LabInfo, options
 def test_an_interrupted_start_leaves_nothing_running(options: LabOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[str] = []
 
-    def interrupt(parts: stack.Parts, *_: object) -> None:
+    def interrupt(parts: Parts, *_: object) -> None:
         running.extend(part.state for part in parts.states())
         raise KeyboardInterrupt
 

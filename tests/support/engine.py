@@ -223,9 +223,19 @@ class PrivateEngine:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and wait for its end; SIGKILL leaves its containers running."""
         if self._process:
+            self.go_on()
             self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
+
+    def hang(self) -> None:
+        """Keep it from doing anything, until `go_on`."""
+        if self._process:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGCONT)
 
     def _answers(self) -> bool:
         if self._process is None or self._process.poll() is not None:

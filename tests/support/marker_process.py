@@ -33,7 +33,6 @@ def running(journal: Path, port: int = 0) -> Iterator[tuple[subprocess.Popen[str
 
 
 def main(journal: str, port: str) -> None:
-    if __import__("os").environ.get("SWI"): sys.setswitchinterval(float(__import__("os").environ["SWI"]))
     file = SqliteJournal(Path(journal))
     clock = SystemClock()
     writer = Writer(file, clock)

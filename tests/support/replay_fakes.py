@@ -113,6 +113,9 @@ class FakeBrowser:
         path.write_bytes(b"picture")
         return True
 
+    def versions(self) -> dict[str, str]:
+        return {"browser": "fake 1", "driver": "1"}
+
     def show(self, path: str) -> None:
         """Open another document."""
         self.page = {**self.page, "origin_ms": self.page["origin_ms"] + 100.0, "path": path}

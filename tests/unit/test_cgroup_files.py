@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from sidecar.collect.cgroup_reader import CgroupReader
 from sidecar.model.records import Sample
 
 ID = "ab" * 32
+OWN_CASES = sorted(path.parent for path in (Path(__file__).parents[1] / "cases" / "cgroup").glob("*/case.json"))
 Tree = Callable[[dict[str, str]], Path]
 
 
@@ -169,7 +172,24 @@ def test_every_shared_tree_is_read_above(shared_cases: Path) -> None:
     }
 
 
-# --- small trees of our own -----------------------------------------------------------------------------------------------------
+# --- cases and small trees of our own ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", OWN_CASES, ids=lambda folder: folder.name)
+def test_own_case(folder: Path) -> None:
+    case = json.loads((folder / "case.json").read_text())
+    paths = locate(folder / "root", case["container_id"], case.get("parent"))
+    if case["sample"] is None:
+        assert paths is None, case["why"]
+        return
+    assert paths is not None, case["why"]
+    sample, limit = dataclasses.asdict(sample_of(paths)), limits(paths)
+    assert {name: sample[name] for name in case["sample"]} == case["sample"], case["why"]
+    assert (limit.cpus, len(limit.problems)) == (case["cpus"], case["problems"]), case["why"]
+
+
+def test_there_are_own_cases() -> None:
+    assert len(OWN_CASES) >= 4
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sidecar.collect.docker_engine import DockerEngine, Found, Limits
-from sidecar.errors import CollectError, EngineGoneError, SettingError
+from sidecar.errors import EngineGoneError, SettingError
 from tests.support.waiting import wait_until
 
 
@@ -93,8 +93,24 @@ def test_a_proxy_that_forbids_lists(proxy: Proxy) -> None:
 
 def test_a_proxy_that_knows_nothing(proxy: Proxy) -> None:
     proxy.answers.clear()
-    with pytest.raises(CollectError, match="Docker"):
+    with pytest.raises(EngineGoneError, match="forbids reading"):
         DockerEngine(proxy.endpoint).containers()
+
+
+@pytest.mark.parametrize("answer", ["no object", {"Version": "x"}, None])
+def test_something_else_that_answers(proxy: Proxy, answer: object) -> None:
+    proxy.answers["/version"] = answer
+    with pytest.raises(EngineGoneError, match="does not answer"):
+        DockerEngine(proxy.endpoint).containers()
+
+
+def test_the_web_proxy_of_the_environment_is_not_asked(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    proxy.answers["/containers/json"] = []
+    assert DockerEngine(proxy.endpoint).containers() == []
 
 
 def test_lists_limits_and_streams(proxy: Proxy) -> None:

@@ -10,7 +10,7 @@ import pytest
 from replay.lab import image_build, rootfs
 from replay.lab.command import Outcome
 from replay.lab.faults import LabFault
-from replay.lab.image_build import ImageBuilder, code_files, content_hash
+from replay.lab.image_build import ImageBuilder, code_files, content_hash, remove_images
 from tests.support.lab import DONE, REFUSED, RecordedRun, output
 
 
@@ -175,9 +175,9 @@ def test_the_web_image_holds_the_application_and_nothing_else_of_ours() -> None:
     assert not any("__pycache__" in name for name in names)
 
 
-def test_purge_removes_every_image_once(tmp_path: Path) -> None:
+def test_every_image_is_removed_once() -> None:
     run = RecordedRun(
         lambda command: output("sha256:a\nsha256:b\nsha256:a\n") if command[:3] == ["docker", "image", "ls"] else None
     )
-    builder(tmp_path, run).purge()
+    remove_images(run)
     assert [command[-1] for command in run.that_begin("docker", "image", "rm")] == ["sha256:a", "sha256:b"] * 4

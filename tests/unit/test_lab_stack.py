@@ -191,12 +191,33 @@ def test_another_exam_size_makes_archive_and_catalogue_anew_together(engine: Eng
     assert not any(folder.exists() for folder in stale)
 
 
-def test_purge_removes_the_folder_and_the_images(engine: Engine, options: LabOptions) -> None:
+def test_purge_removes_the_folder_and_images_only_when_told(engine: Engine, options: LabOptions) -> None:
     up(options, quiet, runner=RecordedRun(engine))
     run = RecordedRun(engine)
     down(options.directory, quiet, purge=True, runner=run)
     assert not options.directory.exists()
+    assert run.that_begin("docker", "image", "ls") == []
+    down(options.directory, quiet, purge_images=True, runner=run)
     assert run.that_begin("docker", "image", "ls")
+
+
+def test_purge_touches_nothing_of_somebody_else(engine: Engine, options: LabOptions, tmp_path: Path) -> None:
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    (stranger / "users.json").write_text("{}")
+    down(stranger, quiet, purge=True, runner=RecordedRun(engine))
+    assert [path.name for path in stranger.iterdir()] == ["users.json"]
+    up(options, quiet, runner=RecordedRun(engine))
+    (options.directory / "notes.txt").write_text("mine")
+    down(options.directory, quiet, purge=True, runner=RecordedRun(engine))
+    assert [path.name for path in options.directory.iterdir()] == ["notes.txt"]
+
+
+def test_without_a_size_the_one_before_is_kept(engine: Engine, options: LabOptions) -> None:
+    assert up(replace(options, exam_size="1MB"), quiet, runner=RecordedRun(engine)).exam_size == "1MB"
+    assert up(options, quiet, runner=RecordedRun(engine)).exam_size == "1MB"
+    down(options.directory, quiet, runner=RecordedRun(engine))
+    assert up(options, quiet, runner=RecordedRun(engine)).exam_size == "1MB"
 
 
 def test_down_twice_and_down_of_nothing(engine: Engine, options: LabOptions, tmp_path: Path) -> None:

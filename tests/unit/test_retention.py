@@ -97,6 +97,7 @@ def test_past_its_size_the_oldest_samples_and_requests_leave(journal: SqliteJour
             ]
         )
     journal.append([make.action(), make.usage(), make.marker()])
+    journal.compact()
     used = journal.used_bytes()
     size = journal.path.stat().st_size
     sweep(journal, 4000 * SECOND, max_mb=used / 2e6, slice_rows=500)

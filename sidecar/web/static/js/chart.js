@@ -48,7 +48,7 @@ export class Chart {
     this.gaps = gaps;
     this.view = view;
     this.regions = segments(actions, view.from, view.to, this.catalogue.names);
-    this.host.dataset.regions = String(this.regions.length);
+    Object.assign(this.host.dataset, { from: view.from, to: view.to, last: columns[0].at(-1) ?? "", regions: this.regions.length });
     this.plot.batch(() => {
       this.plot.setData(columns, false);
       this.plot.setScale("x", { min: view.from, max: view.to });

@@ -1,0 +1,106 @@
+"""Which programs are started and how: Chromium's command line, and its driver below a reaper."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from selenium.webdriver.chrome.service import Service
+
+from sidecar.model.faults import UsageFault
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-dev-shm-usage",
+    "--disable-domain-reliability",
+    "--disable-features=MediaRouter,OptimizationHints,Translate",
+    "--disable-gpu",
+    "--disable-sync",
+    "--no-default-browser-check",
+    "--no-first-run",
+    "--no-pings",
+)
+
+
+class BrowserMissingError(UsageFault):
+    """Chromium or its driver is not installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserPaths:
+    """The two programs that are needed."""
+
+    driver: str
+    browser: str
+
+    @classmethod
+    def find(
+        cls,
+        environment: Mapping[str, str],
+        driver: str | None = None,
+        browser: str | None = None,
+        which: Callable[[str], str | None] = shutil.which,
+    ) -> BrowserPaths:
+        """Given paths first, then SE_CHROMEDRIVER, then PATH; raises BrowserMissingError that names the package."""
+        found_driver = which(driver or environment.get("SE_CHROMEDRIVER") or "chromedriver")
+        if found_driver is None:
+            raise BrowserMissingError("chromedriver is not there", "install the package chromium-driver, or set SE_CHROMEDRIVER")
+        found_browser = next(filter(None, map(which, (browser,) if browser else _NAMES)), None)
+        if found_browser is None:
+            raise BrowserMissingError(f"{browser or 'Chromium'} is not there", "install the package chromium, or give --chromium")
+        return cls(driver=found_driver, browser=found_browser)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserOptions:
+    """How the browser runs; `hosts` are all that it may reach."""
+
+    paths: BrowserPaths
+    hosts: tuple[str, ...]
+    window: tuple[int, int]
+    visible: bool
+
+
+class ReapedService(Service):
+    """The driver below `replay/reaper.py`, in a process group of its own: a Ctrl-C does not reach it, and no process stays."""
+
+    def __init__(self, driver: str) -> None:
+        reaper = Path(__file__).with_name("reaper.py")
+        self._before = ["-I", str(reaper), driver] if sys.platform == "linux" else []
+        program = sys.executable if self._before else driver
+        # Without SE_CHROMEDRIVER, which would replace the program.
+        environment = {name: value for name, value in os.environ.items() if name != "SE_CHROMEDRIVER"}
+        super().__init__(program, env=environment, popen_kw={"start_new_session": True}, driver_path_env_key="-")
+
+    def command_line_args(self) -> list[str]:
+        return [*self._before, *super().command_line_args()]
+
+
+def host_of(url: str) -> str:
+    """The host of a site's address; raises UsageFault when it is no http(s) address."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageFault(f"{url!r} is no address of a site", "write for example --url https://xnat.example.org/xnat")
+    return parts.hostname
+
+
+def arguments(options: BrowserOptions, profile: str, *, root: bool) -> list[str]:
+    """Chromium's command line; the sandbox is only left out for root, who cannot have one."""
+    width, height = options.window
+    rules = ", ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in options.hosts)])
+    return [
+        *_ARGUMENTS,
+        f"--host-resolver-rules={rules}",
+        f"--user-data-dir={profile}",
+        f"--window-size={width},{height}",
+        *([] if options.visible else ["--headless=new"]),
+        *(["--no-sandbox"] if root else []),
+    ]
