@@ -19,8 +19,8 @@ DEFAULT_PORT = 8089
 class LabOptions:
     """What `lab up` can be told; bad values are LabUsageFaults.
 
-    `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one. `name_prefix` is for
-    tests: several labs on one engine.
+    `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one.
+    `name_prefix` is for tests: several labs on one engine.
     """
 
     directory: Path = field(default_factory=lambda: state_directory(os.environ))

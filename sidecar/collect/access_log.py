@@ -179,7 +179,7 @@ class LogCollector:
         for line in block.lines:
             offset = at
             at += len(line) + 1
-            found = read(kind, line) if kind is not None else None
+            found = read(kind, line) if kind is not None and len(line) <= MAX_LINE else None
             if found is None:
                 found, kind = self._second_try(block.file, kind, line)
                 if found is None:

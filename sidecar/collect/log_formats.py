@@ -125,7 +125,11 @@ class LineReader:
                 kind = "combined"
             if self.server == "tomcat" and _NUMBERS.match(rest):
                 kind = "common_duration"
-        return kind if self.read(kind, line) is not None else None
+        unit, self.unit = self.unit, DurationUnit("ms")  # looking at a line's form teaches nothing about its durations
+        try:
+            return kind if self.read(kind, line) is not None else None
+        finally:
+            self.unit = unit
 
     def _tm1(self, line: str) -> tuple[Request, str] | None:
         fields = line.split("\t")

@@ -13,8 +13,8 @@ Identity = tuple[str, Tags, int]
 class MemoryStore:
     """Keeps points by (measurement, tags, time); a point written again adds to or overwrites the fields.
 
-    `faults` are raised by the next calls, one each (None: the call is answered). `refuses` tells the points that are refused: then
-    the whole call is, and nothing of it is stored.
+    `faults` are raised by the next calls, one each (None: the call is answered). `refuses` tells the points that are refused:
+    then the whole call is, and nothing of it is stored.
     """
 
     def __init__(self) -> None:

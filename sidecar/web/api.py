@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from flask import Blueprint, Response, request
@@ -15,6 +15,7 @@ from flask import Blueprint, Response, request
 from sidecar.errors import UsageFault
 from sidecar.journal.outbox import ActionRow
 from sidecar.journal.queries import ActionFilter
+from sidecar.model.records import ActionUsage
 from sidecar.web.gather import gather
 from sidecar.web.parameters import Parameters
 from sidecar.web.parts import WebParts
@@ -28,6 +29,7 @@ MOST_ROWS, SOME_ROWS = 5000, 1000
 MOST_STEPS = 100_000
 _ACTION = ("action", "session", "source", "run")
 _PAGE = ("limit", "cursor")
+_USAGE = tuple(field.name for field in fields(ActionUsage) if field.name not in ("action_id", "container"))
 
 
 def api(parts: WebParts) -> Blueprint:
@@ -127,7 +129,7 @@ def api(parts: WebParts) -> Blueprint:
             run=given.name("run"),
             limit=limit,
             cursor=cursor,
-            overlapping=request.args.get("overlapping") == "true",
+            overlapping=given.word("overlapping", ("true", "false")) == "true",
         )
 
     return paths
@@ -156,9 +158,8 @@ def action_json(row: ActionRow) -> dict[str, Any]:
     }
 
 
-def _usage_json(used: object) -> dict[str, Any]:
-    fields = asdict(used)  # type: ignore[call-overload]
-    return {key: value for key, value in fields.items() if key not in ("action_id", "container")}
+def _usage_json(used: ActionUsage) -> dict[str, Any]:
+    return {name: getattr(used, name) for name in _USAGE}
 
 
 def _limit(row: Mapping[str, Any]) -> int | None:

@@ -1,6 +1,6 @@
 """Runs the benchmarks one after another: figures and ratios measured in one run, no verdicts.
 
-    python -m tests.bench [NAME …]
+python -m tests.bench [NAME …]
 """
 
 from __future__ import annotations

@@ -156,7 +156,13 @@ def test_a_unit_that_was_set_is_not_argued_with() -> None:
 
 @pytest.mark.parametrize(
     ("target", "expected"),
-    [("/a?format=zip", "zip"), ("/a?x=1&format=json&y=2", "json"), ("/a?dateformat=x", None), ("/a", None), ("/format=zip", None)],
+    [
+        ("/a?format=zip", "zip"),
+        ("/a?x=1&format=json&y=2", "json"),
+        ("/a?dateformat=x", None),
+        ("/a", None),
+        ("/format=zip", None),
+    ],
 )
 def test_the_query_s_format(target: str, expected: str | None) -> None:
     assert query_format(target) == expected

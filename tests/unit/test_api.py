@@ -203,6 +203,7 @@ def test_usage_of_few_real_persons_is_not_told(tmp_path: Path) -> None:
         ("actions?limit=0", "limit", "1 to 5000"),
         ("actions?limit=1e9", "limit", "1 to 5000"),
         ("actions?source=robot", "source", "replay"),
+        ("actions?overlapping=maybe", "overlapping", "true, false"),
         ("actions?action=dance", "action", "open_viewer"),
         ("actions?cursor=nonsense", "cursor", "next_cursor"),
         ("actions?cursor=99999999999999999999-1", "cursor", "next_cursor"),

@@ -14,6 +14,7 @@ from sidecar.model.catalogue import load_catalogue
 from sidecar.model.records import OPAQUE_ID, Action, Server
 from tests.support.access_log import combined, tm1
 
+CATALOGUE = load_catalogue()
 T = 1_795_341_170.0
 EXAM = "/data/archive/projects/P/subjects/S/experiments/LABEL"
 
@@ -25,7 +26,7 @@ class Reading:
     server: Server = "nginx"
 
     def __post_init__(self) -> None:
-        self.inference = Inference(load_catalogue(), self.server)
+        self.inference = Inference(CATALOGUE, self.server)
         self.reader = LineReader(self.server)
         self.offset = 0
 
@@ -279,7 +280,7 @@ requests = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @given(requests, st.integers(0, 40))
 def test_reading_again_from_where_it_is_needed_gives_the_same_actions(
     steps: list[tuple[float, float, tuple[str, str, int, str]]], crash: int

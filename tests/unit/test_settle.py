@@ -1,205 +1,169 @@
-"""How the end of a step is known: every condition, met and not met, and the words of the last look."""
+"""Settling: markers become actions, and an ended action waits for its samples and its log lines."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from replay.expectations import EXPECTATIONS, RefusedError, Scene, Verdict
-from replay.scenario_shape import Expectation, Scenario
-from replay.settle import NotSettledError, settle
-from replay.sight import Before, NotReadyError, before
-from replay.values import Values
-from tests.support.replay_fakes import ENVIRONMENT, FakeBrowser, FakeTime, click, scenario, seen, viewer
+from sidecar.clock import ManualClock
+from sidecar.journal.queries import ActionFilter, Reader
+from sidecar.journal.sqlite import SqliteJournal
+from sidecar.model.records import Record
+from sidecar.settle import CURSOR, GRACE_NS, VANISHED_NS, Settler
+from tests.support.records import SECOND, T0, action, marker, request, sample, session
+
+
+class Bench:
+    """A journal with a settler, a clock, and what the settler asks about."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "journal.sqlite"
+        self.journal = SqliteJournal(self.path)
+        self.reader = Reader(self.path)
+        self.clock = ManualClock(wall_ns=T0)
+        self.connected: set[str] = {"session-1", "session-2"}
+        self.behind = False
+        self.takes = True
+        self.settler = self.fresh()
+
+    def fresh(self) -> Settler:
+        """A settler as after a restart."""
+        return Settler(self.journal, self.reader, self, self.clock, connected=lambda: self.connected, behind=lambda: self.behind)
+
+    def put(self, records: Sequence[Record], notes: Mapping[str, str] | None = None) -> bool:
+        if self.takes:
+            self.journal.append(records, notes)
+        return self.takes
+
+    def at(self, second: float) -> None:
+        self.clock.advance(second - (self.clock.wall_ns() - T0) / SECOND)
+
+    def busy(self, container: str, until_s: float, *, from_s: float = 0.0) -> None:
+        """Samples at 10 Hz of a container that uses half a core."""
+        ticks = range(round(from_s * 10), round(until_s * 10) + 1)
+        self.journal.append([sample(container, tick / 10, tick / 20) for tick in ticks])
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> FakeBrowser:
-    return FakeBrowser(tmp_path)
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.reader.close()
+    made.journal.close()
 
 
-def expectations(*entries: dict[str, Any]) -> tuple[Expectation, ...]:
-    return _loaded(*entries).steps[0].expect
+def test_an_ended_action_is_joined_when_its_samples_and_log_lines_are_in(bench: Bench) -> None:
+    bench.journal.append([session(), marker("a" * 16, "begin", 1, 1), marker("a" * 16, "end", 5, 2)])
+    bench.journal.append([request(1.5, action_id="a" * 16, sent=700)])
+    bench.busy("xnat-web", 4)
+    bench.at(5.5)
+    bench.settler.step()
+    bench.at(7.5)
+    bench.settler.step()
+    (row,) = bench.reader.actions(ActionFilter())
+    assert row.action.duration_ns == 4 * SECOND
+    assert row.usage == {}, "its last second has no samples yet"
+    bench.busy("xnat-web", 6, from_s=4.1)
+    bench.settler.step()
+    (row,) = bench.reader.actions(ActionFilter())
+    assert row.usage["xnat-web"].cpu_seconds == pytest.approx(2.0)
+    assert row.usage["xnat-web"].sent_bytes == 700
+    assert bench.settler.health()["actions_settled"] == 1
 
 
-def _loaded(*entries: dict[str, Any]) -> Scenario:
-    return scenario(click(expect=list(entries)), parameters={"exam": "A_1"})
+def test_a_log_that_is_behind_is_waited_for(bench: Bench) -> None:
+    bench.journal.append([marker("a" * 16, "begin", 1, 1), marker("a" * 16, "end", 2, 2)])
+    bench.busy("xnat-web", 6)
+    bench.behind = True
+    bench.at(30)
+    bench.settler.step()
+    bench.settler.step()
+    assert bench.reader.actions(ActionFilter())[0].usage == {}
+    bench.behind = False
+    bench.settler.step()
+    assert "xnat-web" in bench.reader.actions(ActionFilter())[0].usage
 
 
-def look_at(page: FakeBrowser, entry: dict[str, Any], earlier: Before | None = None) -> Verdict:
-    loaded = _loaded(entry)
-    scene = Scene(
-        eyes=page,
-        downloads=page.downloads,
-        values=Values(loaded, {}, ENVIRONMENT),
-        before=earlier or before(page, page.downloads),
+def test_samples_that_never_come_are_not_waited_for_for_ever(bench: Bench) -> None:
+    bench.journal.append([marker("a" * 16, "begin", 1, 1), marker("a" * 16, "end", 3, 2)])
+    bench.busy("xnat-web", 2)
+    bench.at(3 + GRACE_NS / SECOND - 1)
+    bench.settler.step()
+    bench.settler.step()
+    assert bench.reader.actions(ActionFilter())[0].usage == {}
+    bench.at(3 + GRACE_NS / SECOND + 1)
+    bench.settler.step()
+    (row,) = bench.reader.actions(ActionFilter())
+    assert row.usage["xnat-web"].cpu_seconds is None, "absent is not zero"
+
+
+def test_an_action_without_any_container_is_settled_once_and_left_alone(bench: Bench) -> None:
+    bench.journal.append([marker("a" * 16, "begin", 1, 1), marker("a" * 16, "end", 3, 2)])
+    bench.at(60)
+    for _ in range(3):
+        bench.settler.step()
+    assert bench.settler.health()["actions_without_samples"] == 1
+    assert bench.reader.unsettled(bench.clock.wall_ns()) == []
+
+
+def test_overlapping_actions_are_counted_and_inferred_ones_are_not_counted_with_marked_ones(bench: Bench) -> None:
+    bench.journal.append([marker("a" * 16, "begin", 1, 1), marker("a" * 16, "end", 5, 2)])
+    bench.journal.append(
+        [marker("b" * 16, "begin", 2, 1, session="session-2"), marker("b" * 16, "end", 3, 2, session="session-2")]
     )
-    return EXPECTATIONS[entry["kind"]](scene, loaded.steps[0].expect[0])
+    bench.journal.append([marker("c" * 16, "begin", 4, 3, session="session-2")])  # still open
+    bench.journal.append([action("d" * 16, 1, 4, of=None, source="access-log")])
+    bench.busy("xnat-web", 9)
+    bench.at(12)
+    bench.settler.step()
+    bench.settler.step()
+    overlapped = {row.action.action_id[0]: row.usage["xnat-web"].overlapped for row in bench.reader.actions(ActionFilter())}
+    assert overlapped == {"a": 2, "b": 1, "d": 0}
 
 
-def test_waiting_ends_at_the_first_look_that_has_a_value() -> None:
-    looks = iter([(None, "no"), (None, "not yet"), ("yes", "")])
-    time = FakeTime()
-    assert time.waiter().until(lambda: next(looks), timeout_s=60) == "yes"
-    assert len(time.pauses) == 2
+def test_a_session_that_vanished_ends_its_open_action(bench: Bench) -> None:
+    bench.journal.append(
+        [session(), marker("a" * 16, "begin", 1, 1), marker("b" * 16, "begin", 4, 2), marker("b" * 16, "end", 6, 3)]
+    )
+    bench.at(10)
+    bench.settler.step()
+    assert bench.settler.health()["actions_open"] == 1
+    bench.at(20 + VANISHED_NS / SECOND)
+    bench.settler.step()
+    assert len(bench.reader.actions(ActionFilter())) == 1, "it is still connected"
+    bench.connected.clear()
+    bench.at(40 + VANISHED_NS / SECOND)
+    bench.settler.step()
+    rows = {row.action.action_id[0]: row.action for row in bench.reader.actions(ActionFilter())}
+    assert rows["a"].outcome == "unfinished"
+    assert rows["a"].end_ns == T0 + 6 * SECOND, "it ends with the last that was heard"
+    assert rows["b"].outcome == "completed"
 
 
-def test_waiting_in_vain_says_how_long_and_what_was_seen_last() -> None:
-    time = FakeTime()
-    with pytest.raises(NotSettledError, match=r"after 3 s: 2 rows, wanted 9") as failed:
-        time.waiter().until(lambda: (None, "2 rows, wanted 9"), timeout_s=3)
-    assert time.now_s == pytest.approx(3, abs=0.05)
-    assert failed.value.exit_status == 1
+def test_a_late_end_after_vanishing_makes_the_action_whole(bench: Bench) -> None:
+    bench.journal.append([session(), marker("a" * 16, "begin", 1, 1)])
+    bench.connected.clear()
+    bench.at(20 + VANISHED_NS / SECOND)
+    bench.settler.step()
+    assert bench.reader.actions(ActionFilter())[0].action.outcome == "unfinished"
+    bench.journal.append([marker("a" * 16, "end", 400, 2)])
+    bench.settler.step()
+    (row,) = bench.reader.actions(ActionFilter())
+    assert (row.action.outcome, row.action.duration_ns) == ("completed", 399 * SECOND)
 
 
-def test_a_page_that_changes_under_the_look_is_looked_at_again() -> None:
-    looks = iter(range(3))
-
-    def attempt() -> tuple[str | None, str]:
-        if next(looks) < 2:
-            raise NotReadyError("navigating")
-        return "there", ""
-
-    assert FakeTime().waiter().until(attempt, timeout_s=60) == "there"
-
-
-def test_a_page_is_new_complete_and_at_the_wanted_path(page: FakeBrowser) -> None:
-    entry = {"kind": "page", "path": "Index\\.vm$"}
-    earlier = before(page, page.downloads)
-    assert look_at(page, entry, earlier).saw == "still the page / (complete)"
-    page.show("/xnat/app/template/Index.vm")
-    page.page["state"] = "interactive"
-    assert not look_at(page, entry, earlier).met
-    page.page["state"] = "complete"
-    assert look_at(page, entry, earlier).attributes == {"evidence": "navigation"}
-    assert look_at(page, entry, earlier).met
-    page.show("/elsewhere")
-    assert not look_at(page, entry, earlier).met
-
-
-def test_an_error_page_is_no_page(page: FakeBrowser) -> None:
-    earlier = before(page, page.downloads)
-    page.show("/data/experiments/E1")
-    page.page["status"] = 502
-    with pytest.raises(RefusedError, match="answered /data/experiments/E1 with status 502"):
-        look_at(page, {"kind": "page"}, earlier)
-
-
-def test_shown_and_gone_are_opposites(page: FakeBrowser) -> None:
-    shown, gone = ({"kind": kind, "targets": ["css=.box", "id=box"]} for kind in ("shown", "gone"))
-    assert (look_at(page, shown).met, look_at(page, gone).met) == (False, True)
-    page.elements["id=box"] = [seen("box")]
-    assert (look_at(page, shown).met, look_at(page, gone).met) == (True, False)
-    assert look_at(page, gone).saw == "id=box is still there"
-
-
-def test_rows_count_only_after_the_request_of_this_search(page: FakeBrowser) -> None:
-    entry = {"kind": "rows", "targets": ['xpath=//tr[.="${exam}"]'], "at_least": 2, "request": "/REST/search"}
-    page.elements['xpath=//tr[.="A_1"]'] = [seen(1), seen(2), seen(3, visible=False)]
-    page.page["requests"] = [{"path": "/REST/search", "status": 200, "end_ms": 4.0}]
-    earlier = before(page, page.downloads)
-    assert look_at(page, entry, earlier).saw == "no finished request like /REST/search"
-    page.page["requests"].append({"path": "/REST/search/T1", "status": 200, "end_ms": 6.0})
-    assert look_at(page, entry, earlier).met
-    page.elements['xpath=//tr[.="A_1"]'].pop(0)
-    assert look_at(page, entry, earlier).saw == "1 rows, wanted 2"
-
-
-def test_a_failed_search_is_said_at_once(page: FakeBrowser) -> None:
-    earlier = before(page, page.downloads)
-    page.page["requests"] = [{"path": "/REST/search", "status": 500, "end_ms": 6.0}]
-    with pytest.raises(RefusedError, match="/REST/search with status 500"):
-        look_at(page, {"kind": "rows", "targets": ["css=tr"], "request": "/REST/search"}, earlier)
-
-
-def test_a_download_is_complete_when_the_browser_has_given_it_its_name(page: FakeBrowser) -> None:
-    entry = {"kind": "download", "name": "\\.zip$"}
-    (page.downloads / "old.zip").write_bytes(b"12345")
-    earlier = before(page, page.downloads)
-    assert not look_at(page, entry, earlier).met
-    part = page.downloads / "Unconfirmed 1.crdownload"
-    part.write_bytes(b"123")
-    assert look_at(page, entry, earlier).saw == "0 files complete, 1 being received (3 bytes)"
-    held = page.downloads / "new.zip"
-    held.touch()
-    assert not look_at(page, entry, earlier).met
-    part.replace(held)
-    verdict = look_at(page, entry, earlier)
-    assert verdict.met
-    assert verdict.attributes == {"bytes": 3, "evidence": "download"}
-
-
-def test_an_empty_file_is_no_download(page: FakeBrowser) -> None:
-    earlier = before(page, page.downloads)
-    (page.downloads / "new.zip").touch()
-    assert not look_at(page, {"kind": "download"}, earlier).met
-
-
-def test_slices_are_there_when_as_many_were_fetched_as_the_viewer_counts(page: FakeBrowser) -> None:
-    assert look_at(page, {"kind": "slices"}).saw == "no image in the viewer"
-    page.viewer = viewer(series="3", count=80, loaded=79, first_image_ms=1234.5, origin_ms=2.0)
-    assert look_at(page, {"kind": "slices"}, Before()).saw == "79 of 80 slices of scan 3"
-    page.viewer["loaded"] = 80
-    verdict = look_at(page, {"kind": "slices"}, Before())
-    assert (verdict.met, verdict.attributes["images"], verdict.first_image_ms) == (True, 80, 1234.5)
-
-
-def test_the_first_image_is_of_the_opening_only(page: FakeBrowser) -> None:
-    page.viewer = viewer(first_image_ms=1234.5)
-    assert look_at(page, {"kind": "slices"}, before(page, page.downloads)).first_image_ms is None
-
-
-def test_a_scan_is_changed_when_another_one_is_shown(page: FakeBrowser) -> None:
-    page.viewer = viewer(series="2")
-    earlier = before(page, page.downloads)
-    assert look_at(page, {"kind": "series"}, earlier).saw == "still scan 2"
-    page.viewer = viewer(series="3")
-    assert look_at(page, {"kind": "series"}, earlier).met
-
-
-@pytest.mark.parametrize(("at", "index", "met"), [("last", 10, True), ("last", 9, False), ("first", 1, True), ("4", 4, True)])
-def test_a_slice_is_known_by_the_counter(page: FakeBrowser, at: str, index: int, met: bool) -> None:
-    page.viewer = viewer(index=1, images=5)
-    earlier = before(page, page.downloads)
-    page.viewer = viewer(index=index, images=25)
-    verdict = look_at(page, {"kind": "slice", "at": at}, earlier)
-    assert (verdict.met, verdict.painted) == (met, 25)
-
-
-def test_moving_means_new_images_since_the_input(page: FakeBrowser) -> None:
-    page.viewer = viewer(images=5)
-    earlier = before(page, page.downloads)
-    page.viewer = viewer(images=6)
-    assert look_at(page, {"kind": "moving"}, earlier).saw == "1 new images, wanted 2"
-    page.viewer = viewer(images=7)
-    assert look_at(page, {"kind": "moving"}, earlier).met
-
-
-def test_an_icon_tells_whether_it_plays(page: FakeBrowser) -> None:
-    entry = {"kind": "icon", "targets": ["css=#go"], "name": "stop"}
-    page.icon = "play"
-    assert look_at(page, entry).saw == "the icon play, wanted stop"
-    page.icon = "stop"
-    assert look_at(page, entry).met
-
-
-def test_all_expectations_are_met_in_one_look(page: FakeBrowser) -> None:
-    loaded = _loaded({"kind": "page"}, {"kind": "shown", "targets": ["id=box"]})
-    scene = Scene(eyes=page, downloads=page.downloads, values=Values(loaded, {}, {}), before=before(page, page.downloads))
-    time = FakeTime((1.0, lambda: page.elements.update({"id=box": [seen("box")]})), (2.0, lambda: page.show("/next")))
-    verdicts = settle(scene, loaded.steps[0].expect, (), time.waiter(), timeout_s=10)
-    assert [verdict.met for verdict in verdicts] == [True, True]
-    assert time.now_s == pytest.approx(2.0, abs=0.05)
-
-
-def test_a_refusal_ends_the_wait_with_what_to_do(page: FakeBrowser) -> None:
-    refusal = {"kind": "page", "path": "Login", "because": "check the password"}
-    loaded = scenario(click(expect=[{"kind": "page", "path": "Index"}], refuse=[refusal]))
-    step = loaded.steps[0]
-    scene = Scene(eyes=page, downloads=page.downloads, values=Values(loaded, {}, {}), before=before(page, page.downloads))
-    time = FakeTime((1.0, lambda: page.show("/app/template/Login.vm")))
-    with pytest.raises(RefusedError, match="the site refused: check the password"):
-        settle(scene, step.expect, step.refuse, time.waiter(), timeout_s=60)
-    assert time.now_s < 2
+def test_nothing_is_paired_twice_and_nothing_is_lost_when_the_queue_is_full_or_the_sidecar_restarts(bench: Bench) -> None:
+    bench.journal.append([marker("a" * 16, "begin", 1, 1), marker("a" * 16, "end", 2, 2)])
+    bench.takes = False
+    bench.settler.step()
+    assert bench.journal.note(CURSOR) is None
+    bench.takes = True
+    bench.settler.step()
+    assert len(bench.reader.actions(ActionFilter())) == 1
+    restarted = bench.fresh()
+    restarted.step()
+    bench.journal.append([marker("b" * 16, "begin", 3, 3), marker("b" * 16, "end", 4, 4)])
+    restarted.step()
+    assert [row.action.action_id[0] for row in bench.reader.actions(ActionFilter())] == ["a", "b"]

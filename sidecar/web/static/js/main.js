@@ -12,8 +12,10 @@ import { Series, stepFor } from "./series.js";
 import { actionTip, chartTip, Tip } from "./tip.js";
 import { notes, table } from "./usage.js";
 
-const LIVE_MS = 500;
-const WHOLE_MS = 15000;
+/** Pause between two looks at the live edge; a long range changes slowly and costs more. */
+const liveMs = () => (state.span > 7200e3 ? 900 : 500);
+/** After this time everything in the range is asked for again: actions that were told late, containers that came or went. */
+const wholeMs = () => Math.max(15e3, state.span / 500);
 const MOST_ACTIONS = 5000;
 /** Actions that ended within this time may still be new to us. */
 const FRESH_MS = 120e3;
@@ -27,7 +29,9 @@ const state = {
   session: "",
   hidden: new Set(), // names of actions that are switched off
   more: false,
+  table: "", // whose usage table: all sessions', or a role's
 };
+let usage;
 let catalogue;
 let lanes;
 const tip = new Tip(byId("tip"), byId("spoken"));
@@ -157,17 +161,40 @@ async function pollUsage() {
   try {
     const answer = await get("usage", { from: ns(from), to: ns(to), source: state.source, session: state.session });
     if (asked !== generation) return;
-    const rows = answer.rows.filter((row) => !state.hidden.has(row.action));
-    byId("usage-body").replaceChildren(
-      rows.length
-        ? table({ ...answer, rows }, catalogue)
-        : element("p", { class: "hint" }, "No completed action in this range and with these filters: choose a longer range above."),
-    );
-    byId("usage-notes").replaceChildren(...notes(answer));
+    usage = answer;
     byId("usage-range").textContent = stretch(from, to, now());
+    showUsage();
   } catch (error) {
     failed(error);
   }
+}
+
+/** The table of all sessions, or of one role as in the study. */
+function showUsage() {
+  const titles = usage.tables.map((one) => one.title);
+  if (!titles.includes(state.table)) state.table = "";
+  const choice = (title, text) => {
+    const button = element("button", { type: "button", "aria-pressed": String(state.table === title), "data-table": title }, text);
+    button.addEventListener("click", () => {
+      state.table = title;
+      showUsage();
+      byId("usage-tables").querySelector("[aria-pressed=true]").focus();
+    });
+    return button;
+  };
+  const box = byId("usage-tables");
+  if (box.dataset.key !== `${titles}/${state.table}`) {
+    box.dataset.key = `${titles}/${state.table}`;
+    box.replaceChildren(...(titles.length ? [choice("", "all sessions"), ...titles.map((title) => choice(title, title))] : []));
+  }
+  const chosen = usage.tables.find((one) => one.title === state.table) ?? usage;
+  const rows = chosen.rows.filter((row) => !state.hidden.has(row.action));
+  byId("usage-body").replaceChildren(
+    rows.length
+      ? table(rows, catalogue)
+      : element("p", { class: "hint" }, "No completed action in this range and with these filters: choose a longer range above."),
+  );
+  byId("usage-notes").replaceChildren(...notes(usage));
 }
 
 async function pollHealth() {
@@ -185,6 +212,7 @@ async function pollHeadroom() {
     const { users, limiting } = await get("capacity");
     const section = byId("headroom");
     section.hidden = false;
+    if (!users || !limiting) return void (byId("headroom-text").textContent = "Not known yet: no limit has been measured.");
     byId("headroom-text").textContent =
       `${Math.floor(users.estimate)} users (90 %: ${Math.floor(users.low)}–${Math.floor(users.high)}) until ` +
       `${limiting.resource} of ${limiting.container} is the first limit.`;
@@ -197,6 +225,11 @@ async function pollHeadroom() {
 // -- drawing
 
 function arrange(containers) {
+  // The busiest first; once placed, a container stays where it is.
+  const busy = (one) => one.last_sample?.cpu_seconds_total ?? 0;
+  const known = [...panels.keys()];
+  const place = (one) => (known.includes(one.name) ? known.indexOf(one.name) : known.length);
+  containers = [...containers].sort((a, b) => place(a) - place(b) || busy(b) - busy(a));
   const names = containers.map((one) => one.name);
   for (const [name, panel] of panels) {
     if (!names.includes(name)) {
@@ -212,7 +245,6 @@ function arrange(containers) {
     panel.limit = limit;
     panel.stateText.textContent = told.state ?? "";
   }
-  for (const name of names) byId("curves").append(panels.get(name).root);
   newest = Math.max(0, ...containers.map((one) => (one.last_sample?.time_ns ?? 0) / 1e6));
 }
 
@@ -220,7 +252,8 @@ function makePanel(name) {
   const plot = element("div", {
     class: "plot",
     tabindex: "0",
-    role: "img",
+    role: "application",
+    "aria-roledescription": "chart",
     "data-container": name,
     "aria-label": `CPU and memory of ${name} over time. Arrow keys read values, plus and minus zoom, Escape returns to live.`,
   });
@@ -352,14 +385,16 @@ function failed(error) {
 /** Run `work` again and again, `pause` milliseconds after it ended; while the page is hidden it rests. */
 function every(pause, work) {
   let running = false;
+  let timer = null;
   const turn = async () => {
+    clearTimeout(timer);
     if (running || document.hidden) return;
     running = true;
     try {
       await work();
     } finally {
       running = false;
-      setTimeout(turn, pause());
+      timer = setTimeout(turn, pause());
     }
   };
   document.addEventListener("visibilitychange", turn);
@@ -444,11 +479,11 @@ async function begin() {
   showRange();
   let whole = 0;
   every(
-    () => LIVE_MS,
+    liveMs,
     async () => {
-      if ((!state.live || state.paused) && Date.now() - whole < WHOLE_MS) return;
+      if ((!state.live || state.paused) && Date.now() - whole < wholeMs()) return;
       if (state.paused) return;
-      const due = Date.now() - whole > WHOLE_MS;
+      const due = Date.now() - whole > wholeMs();
       if (due) whole = Date.now();
       await poll(due);
     },

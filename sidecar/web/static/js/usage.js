@@ -16,7 +16,7 @@ const HEADS = [
   ["Requests", "mean", "per action"],
 ];
 
-export function table(answer, catalogue) {
+export function table(rows, catalogue) {
   const head = element(
     "thead",
     {},
@@ -29,11 +29,16 @@ export function table(answer, catalogue) {
     ),
   );
   const groups = new Map();
-  for (const row of answer.rows) groups.set(row.action, [...(groups.get(row.action) ?? []), row]);
-  const bodies = [...groups].map(([name, rows]) =>
-    element("tbody", {}, ...rows.map((row, index) => line(row, index === 0 ? rows.length : 0, catalogue.get(name)))),
+  for (const row of rows) groups.set(row.action, [...(groups.get(row.action) ?? []), row]);
+  const bodies = [...groups].map(([name, lines]) =>
+    element("tbody", {}, ...lines.map((row, index) => line(row, index === 0 ? lines.length : 0, looks(name, catalogue)))),
   );
   return element("table", { class: "usage" }, head, ...bodies);
+}
+
+/** The study's DOWNLOAD & LOGOUT is the sum of two actions and looks like both. */
+function looks(name, catalogue) {
+  return (name === "download_logout" ? ["download", "logout"] : [name]).map((one) => catalogue.get(one));
 }
 
 function line(row, span, look) {
@@ -44,7 +49,7 @@ function line(row, span, look) {
   return element(
     "tr",
     {},
-    span ? element("th", { scope: "rowgroup", rowspan: span, class: "operation" }, swatch(look), look.label) : null,
+    span ? element("th", { scope: "rowgroup", rowspan: span, class: "operation" }, ...look.map(swatch), look.map((one) => one.label).join(" & ")) : null,
     element("td", {}, row.container),
     cell(String(row.count), row.overlapped ? soft(`${row.overlapped} overlapped`) : null),
     cell(digits(duration.p50), soft(`(${digits(duration.p95)})`)),
