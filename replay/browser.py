@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from selenium import webdriver
 from selenium.common import exceptions
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+from selenium.webdriver.common.proxy import Proxy, ProxyType
+from selenium.webdriver.remote.client_config import ClientConfig
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
@@ -56,7 +58,7 @@ class BrowserGoneError(Fault):
 class Browser:
     """One browser with a fresh profile; made by `opened`. Downloads arrive in `downloads`."""
 
-    def __init__(self, driver: webdriver.Chrome, downloads: Path) -> None:
+    def __init__(self, driver: webdriver.Remote, downloads: Path) -> None:
         self._driver = driver
         self._pointer = ScrollOrigin.from_viewport(0, 0)
         self.downloads = downloads
@@ -163,20 +165,24 @@ def opened(options: BrowserOptions) -> Iterator[Browser]:
     with tempfile.TemporaryDirectory(prefix="tracemark-browser-", ignore_cleanup_errors=True) as folder:
         downloads = Path(folder, "downloads")
         downloads.mkdir()
-        driver = _start(options, Path(folder, "profile"), downloads)
+        service = ReapedService(options.paths.driver)
         try:
-            yield Browser(driver, downloads)
+            driver = _start(service, options, Path(folder, "profile"), downloads)
+            try:
+                yield Browser(driver, downloads)
+            finally:
+                with suppress(exceptions.WebDriverException, HTTPError, OSError):  # it may be gone already
+                    driver.quit()
         finally:
-            _quit(driver)
+            service.stop()
 
 
-def _start(options: BrowserOptions, profile: Path, downloads: Path) -> webdriver.Chrome:
+def _start(service: ReapedService, options: BrowserOptions, profile: Path, downloads: Path) -> webdriver.Remote:
     chrome = webdriver.ChromeOptions()
     chrome.binary_location = options.paths.browser
     chrome.enable_bidi = True
     chrome.page_load_strategy = "none"  # every wait is ours, with its own condition and deadline
     chrome.unhandled_prompt_behavior = "accept"
-    chrome.ignore_local_proxy_environment_variables()
     for argument in arguments(options, str(profile), root=hasattr(os, "geteuid") and os.geteuid() == 0):
         chrome.add_argument(argument)
     chrome.add_experimental_option(
@@ -190,22 +196,16 @@ def _start(options: BrowserOptions, profile: Path, downloads: Path) -> webdriver
             "profile.password_manager_leak_detection": False,
         },
     )
-    service = ReapedService(options.paths.driver)
     try:
-        driver = webdriver.Chrome(options=chrome, service=service)
+        service.start()
+        client = ClientConfig(
+            remote_server_addr=service.service_url,
+            proxy=Proxy({"proxyType": ProxyType.DIRECT}),  # the driver is on this machine, whatever proxy the site needs
+            websocket_interval=_BIDI_POLL_S,
+        )
+        return webdriver.Remote(command_executor=RemoteConnection(client_config=client), options=chrome)
     except (exceptions.WebDriverException, HTTPError, OSError) as error:
-        service.stop()
         raise BrowserGoneError(f"the browser does not start ({_first_line(error)})", "try it by hand") from error
-    if isinstance(driver.command_executor, RemoteConnection):
-        driver.command_executor.client_config.websocket_interval = _BIDI_POLL_S
-    return driver
-
-
-def _quit(driver: webdriver.Chrome) -> None:
-    try:
-        driver.quit()
-    except (exceptions.WebDriverException, HTTPError, OSError):
-        driver.service.stop()  # the browser was gone already; its reaper still has to end
 
 
 @contextmanager

@@ -21,7 +21,7 @@ _PARTIAL = (".crdownload", ".tmp")
 
 
 class RefusedError(Fault):
-    """The site said no."""
+    """The site said no: waiting longer would not help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def _rows(scene: Scene, expectation: Expectation) -> Verdict:
         ended = [
             entry
             for entry in scene.eyes.run(PAGE)["requests"]
-            if entry["end_ms"] >= scene.before.now_ms and re.search(request, entry["path"])
+            if entry["status"] and entry["end_ms"] >= scene.before.now_ms and re.search(request, entry["path"])
         ]
         for entry in ended:
             if entry["status"] >= 400:
@@ -122,6 +122,8 @@ def _slices(scene: Scene, _expectation: Expectation) -> Verdict:
     shown = displayed(scene.eyes)
     if shown is None:
         return Verdict(met=False, saw="no image in the viewer")
+    if shown.lost and shown.loaded + shown.lost >= shown.count:
+        raise RefusedError(f"{shown.lost} of {shown.count} slices did not arrive", "look at the network and the site, play again")
     return Verdict(
         met=shown.loaded >= shown.count,
         saw=f"{shown.loaded} of {shown.count} slices of scan {shown.series}",

@@ -43,6 +43,7 @@ FIRST_PINGS = 8
 LATER_PINGS = 3
 LATER_PINGS_EVERY_S = 20.0
 BACKOFF_S = (0.5, 30.0)
+OPEN_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 10.0
 #: to come back would not help
 FINAL_CODES = (CloseCode.NOT_ALLOWED, CloseCode.VERSION, CloseCode.BAD_MESSAGE, CloseCode.TOO_LARGE)
@@ -131,7 +132,13 @@ class MarkerLink:
             self._last_error = None
             try:
                 async with connect(
-                    self._url, compression=None, max_size=MAX_MESSAGE_BYTES, proxy=None, close_timeout=2, user_agent_header=None
+                    self._url,
+                    compression=None,
+                    max_size=MAX_MESSAGE_BYTES,
+                    proxy=None,
+                    open_timeout=OPEN_TIMEOUT_S,
+                    close_timeout=2,
+                    user_agent_header=None,
                 ) as connection:
                     await self._converse(connection)
                 self._judge(connection.close_code)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from replay.locate import Finder
 
-_WATCHED = "const watched = window[Symbol.for('tracemark.replay')] ?? {images: 0, scans: {}, requests: [], first_image_ms: null};"
+_WATCHED = """const watched = window[Symbol.for('tracemark.replay')]
+  ?? {images: 0, scans: {}, lost: {}, requests: [], first_image_ms: null};"""
 PAGE = f"""{_WATCHED}
 return {{origin_ms: performance.timeOrigin, now_ms: performance.timeOrigin + performance.now(), state: document.readyState,
         status: performance.getEntriesByType('navigation')[0]?.responseStatus ?? 0,
@@ -18,10 +19,10 @@ const pane = document.querySelector('.viewport-container.active') ?? document.qu
 const text = [...(pane?.querySelectorAll('.overlay-element') ?? [])].map((one) => one.innerText).join('\\n');
 const image = /Img:\\s*\\S+\\s+(\\d+)\\s*\\/\\s*(\\d+)/.exec(text), series = /Ser:\\s*(\\S+)/.exec(text);
 if (!image || !series) return null;
-let loaded = 0;
+let loaded = 0, lost = 0;
 for (const [scan, count] of Object.entries(watched.scans))
-  if (scan === series[1] || scan.startsWith(series[1] + '-')) loaded = Math.max(loaded, count);
-return {{origin_ms: performance.timeOrigin, series: series[1], index: Number(image[1]), count: Number(image[2]), loaded,
+  if (scan === series[1] || scan.startsWith(series[1] + '-')) {{ loaded += count; lost += watched.lost[scan]; }}
+return {{origin_ms: performance.timeOrigin, series: series[1], index: Number(image[1]), count: Number(image[2]), loaded, lost,
         images: watched.images, first_image_ms: watched.first_image_ms}};"""
 ICON = f"""{_WATCHED}
 const icon = arguments[0].matches('svg[name]') ? arguments[0] : arguments[0].querySelector('svg[name]');
@@ -41,13 +42,14 @@ class Eyes(Finder, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Displayed:
-    """What the viewer shows: series, slice `index` of `count` (from 1), slices `loaded`, and images painted so far."""
+    """What the viewer shows: series, slice `index` of `count` (from 1), slices `loaded` and `lost`, and images painted so far."""
 
     origin_ms: float
     series: str
     index: int
     count: int
     loaded: int
+    lost: int
     images: int
     first_image_ms: float | None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -224,6 +224,8 @@ class Service:
         """Nothing was seen between the last run's last sample and now: say so, so that it is drawn as a gap."""
         last_ns = max((row["last_sample"]["time_ns"] for row in self.reader.containers() if row["last_sample"]), default=None)
         now_ns = self._clock.wall_ns()
+        # What was absent when the last run was killed may be there again: who looks now tells anew.
+        told = [replace(gap, end_ns=max(gap.start_ns, now_ns)) for gap in self.reader.open_gaps()]
         if last_ns is not None and last_ns < now_ns:
-            gap = Gap(part="sidecar", subject="", start_ns=last_ns, end_ns=now_ns, reason="the sidecar was not running")
-            self.writer.put([gap])
+            told.append(Gap(part="sidecar", subject="", start_ns=last_ns, end_ns=now_ns, reason="the sidecar was not running"))
+        self.writer.put(told)

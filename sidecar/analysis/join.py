@@ -7,7 +7,7 @@ falls (or a new container id) is a restart: from there it counts from zero again
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -16,8 +16,9 @@ from sidecar.model.records import Action, ActionUsage, Request, Sample, SampleSo
 
 #: two neighbouring samples further apart than this say nothing about the instants between them: an edge there is unknown
 MAX_STEP_NS = 5_000_000_000
-#: shorter steps are merged before a peak is looked for: the kernel's own accounting is coarser than an extra sample's distance
-MIN_STEP_NS = 50_000_000
+#: shorter steps are merged before a peak is looked for: extra samples may be a millisecond apart, and /proc counts in ticks of
+#: 10 ms, a tenth of the time between two of its samples
+MIN_STEP_NS: Mapping[SampleSource | None, int] = {"cgroup": 50_000_000, "docker": 50_000_000, "proc": 500_000_000}
 #: which samples an action is joined with: the first source that covers it
 SOURCES: tuple[SampleSource, ...] = ("cgroup", "proc", "docker")
 #: the outermost log that knows a request speaks for it; the same request in an inner log is not counted again
@@ -164,7 +165,7 @@ def join(
     frames = [sample for sample in samples if sample.source == "docker"]
     cpu_curve = cpu(used)
     cpu_ns = cpu_curve.between(start_ns, end_ns)
-    mean, peak, peak_ns = _percent(cpu_curve, start_ns, end_ns)
+    mean, peak, peak_ns = _percent(cpu_curve, start_ns, end_ns, MIN_STEP_NS.get(source, 0))
     memory = level(used, lambda sample: sample.memory_bytes)
     at_begin, at_end = memory.at(start_ns), memory.at(end_ns)
     high = max((value for value in (at_begin, *memory.inside(start_ns, end_ns), at_end) if value is not None), default=None)
@@ -191,7 +192,7 @@ def join(
     )
 
 
-def _percent(curve: Curve, start_ns: int, end_ns: int) -> tuple[float | None, float | None, int | None]:
+def _percent(curve: Curve, start_ns: int, end_ns: int, least_ns: int) -> tuple[float | None, float | None, int | None]:
     """Mean and peak in percent of one core, and for how many nanoseconds it was above half the way from mean to peak."""
     total = curve.between(start_ns, end_ns)
     if total is None:
@@ -200,7 +201,7 @@ def _percent(curve: Curve, start_ns: int, end_ns: int) -> tuple[float | None, fl
         return 0.0, 0.0, 0
     mean = 100 * total / (end_ns - start_ns)
     steps = []  # (percent, nanoseconds of the step that lie inside)
-    for first, last in _steps(curve, start_ns, end_ns):
+    for first, last in _steps(curve, start_ns, end_ns, least_ns):
         rise = curve.values[last] - curve.values[first]
         length = curve.times[last] - curve.times[first]
         inside = min(end_ns, curve.times[last]) - max(start_ns, curve.times[first])
@@ -211,13 +212,13 @@ def _percent(curve: Curve, start_ns: int, end_ns: int) -> tuple[float | None, fl
     return mean, peak, sum(inside for percent, inside in steps if percent >= threshold)
 
 
-def _steps(curve: Curve, start_ns: int, end_ns: int) -> list[tuple[int, int]]:
-    """Index pairs of the steps that cover the window, ascending, without gaps; none below MIN_STEP_NS if possible."""
+def _steps(curve: Curve, start_ns: int, end_ns: int, least_ns: int) -> list[tuple[int, int]]:
+    """Index pairs of the steps that cover the window, ascending, without gaps; none below `least_ns` if possible."""
     first = bisect_right(curve.times, start_ns) - 1
     stop = bisect_left(curve.times, end_ns)
     steps = []
     for last in range(first + 1, stop + 1):
-        if curve.times[last] - curve.times[first] >= MIN_STEP_NS:
+        if curve.times[last] - curve.times[first] >= least_ns:
             steps.append((first, last))
             first = last
     if first < stop:  # what is left is too short for a step of its own

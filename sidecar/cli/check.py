@@ -15,13 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import docker
-import requests.exceptions
-from docker.errors import DockerException
-
 from sidecar.cli.common import add_config, read_config
 from sidecar.collect.cgroup_files import hierarchy
+from sidecar.collect.docker_stats import DockerEngine, parse_selectors
 from sidecar.config import Config
+from sidecar.errors import CollectError
 
 EXAMPLE = "example:\n  TRACEMARK_NGINX_LOG=/srv/xnat/logs/nginx/xnat.access.log tracemark check\n"
 
@@ -44,23 +42,15 @@ def check_docker(config: Config) -> Finding:
     endpoint = config["docker"]
     if endpoint == "off":
         return Finding("docker", "ok", "switched off")
-    if endpoint.startswith("unix://"):
-        path = endpoint.removeprefix("unix://")
-        if not os.path.exists(path):
-            return Finding("docker", "warning", f"{path} is not there", "start the engine, or set TRACEMARK_DOCKER=off")
-        if not os.access(path, os.R_OK | os.W_OK):
-            return Finding("docker", "failed", f"{path} may not be read", "add this user to the group docker")
     try:
-        client = docker.APIClient(base_url=endpoint, version="auto", timeout=5)
-        names = [name.lstrip("/") for row in client.containers() for name in row["Names"]]
-    except (DockerException, requests.exceptions.RequestException, OSError) as error:
-        return Finding(
-            "docker",
-            "failed",
-            f"{endpoint} does not answer ({type(error).__name__})",
-            "start the engine or check TRACEMARK_DOCKER",
-        )
-    return Finding("docker", "ok", f"{len(names)} running containers: {', '.join(sorted(names)[:8]) or 'none'}")
+        chosen = parse_selectors(config["containers"])
+        found = DockerEngine(endpoint, timeout_s=5).containers()
+    except CollectError as fault:
+        return Finding("docker", "warning", fault.what, f"{fault.remedy}, or set TRACEMARK_DOCKER=off")
+    names = sorted(one.name for one in found if chosen(one.name, one.labels))
+    if not names:
+        return Finding("docker", "warning", f"none of {len(found)} containers is chosen", "check TRACEMARK_CONTAINERS")
+    return Finding("docker", "ok", f"{len(names)} of {len(found)} containers are chosen: {', '.join(names[:8])}")
 
 
 def check_cgroup(config: Config) -> Finding:

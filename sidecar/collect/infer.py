@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from sidecar.collect.log_formats import query_format
@@ -35,6 +35,8 @@ class _Open:
     """An action that has begun and may still grow; not `reported` where it only keeps its follow-ups from being actions."""
 
     rule: ActionRule
+    #: the how many-eth action to begin
+    number: int
     action_id: str
     file: str
     offset: int
@@ -45,17 +47,24 @@ class _Open:
     sent_bytes: int | None
     reported: bool
     experiments: set[str]
-    used: list[int] = field(default_factory=list)
+    used: list[int]
+    #: how long after its end something may still follow
+    grace_ns: int = 0
 
+    @property
     def closes_ns(self) -> int:
-        """When nothing can follow any more: not later than `within` and the length that the rule grants a follow-up."""
+        """When nothing can follow any more."""
+        return self.end_ns + self.grace_ns
+
+    def set_grace(self) -> None:
+        """A follow-up may begin `within` a time and then last as long as its rule lets it."""
         last = max((place for place, count in enumerate(self.used) if count), default=0)
         wanted = [
             (step.within_ns if self.used[place] else step.first_within_ns) + step.lasts_ns
             for place, step in enumerate(self.rule.then)
             if place >= last and (not step.most or self.used[place] < step.most)
         ]
-        return self.end_ns + max(wanted, default=0)
+        self.grace_ns = max(wanted, default=0)
 
 
 class Inference:
@@ -63,11 +72,14 @@ class Inference:
 
     def __init__(self, catalogue: Catalogue, server: Server) -> None:
         self._rules = tuple(rule for rule in catalogue.rules if server in rule.servers)
-        self._fitting: dict[tuple[str | None, str], tuple[tuple[ActionRule, ...], frozenset[int]]] = {}
+        #: (method, route) -> the rules it can begin an action by, and the steps (rule, place) that it can be
+        self._fitting: dict[tuple[str | None, str], tuple[tuple[ActionRule, ...], tuple[tuple[int, int, FollowUp], ...]]] = {}
         self._open: list[_Open] = []
+        self._open_by_rule: dict[int, list[_Open]] = {rule.order: [] for rule in self._rules}
         #: no action closes before this; may be too early, never too late
         self._next_close_ns = 0
         self._now_ns = 0
+        self._begun = 0
         self._done: list[Action] = []
         self._experiments: OrderedDict[str, set[str]] = OrderedDict()
         self.without_duration = 0
@@ -85,8 +97,8 @@ class Inference:
             self._close(self._now_ns)
         if request.session is not None or request.route is None:
             return
-        rules, follow_ups = self._look_up(request.method, request.route)
-        if follow_ups and self._open and self._claim(request, target, end_ns, follow_ups):
+        rules, steps = self._look_up(request.method, request.route)
+        if steps and self._open and self._claim(request, target, end_ns, steps):
             return
         if rules:
             self._begin(rules, request, target, end_ns, file, offset)
@@ -119,37 +131,46 @@ class Inference:
         places = [*(one.idle_before for one in mine), *sorted(one.offset for one in mine)]
         return next((place for place in places if place >= offset - REREAD), None)
 
-    def _look_up(self, method: str | None, route: str) -> tuple[tuple[ActionRule, ...], frozenset[int]]:
+    def _look_up(
+        self, method: str | None, route: str
+    ) -> tuple[tuple[ActionRule, ...], tuple[tuple[int, int, FollowUp], ...]]:  # fmt: skip
         found = self._fitting.get((method, route))
         if found is None:
             rules = tuple(rule for rule in self._rules if method in rule.methods and rule.paths.match(route))
-            follow_ups = frozenset(
-                id(step) for rule in self._rules for step in rule.then if method in step.methods and step.paths.match(route)
+            steps = tuple(
+                (rule.order, place, step)
+                for rule in self._rules
+                for place, step in enumerate(rule.then)
+                if method in step.methods and step.paths.match(route)
             )
-            found = self._fitting[method, route] = (rules, follow_ups)
+            found = self._fitting[method, route] = (rules, steps)
         return found
 
-    def _claim(self, request: Request, target: str, end_ns: int, follow_ups: frozenset[int]) -> bool:
-        """Whether the request belongs to an open action: to the one about its experiment, else to the one that began first."""
+    def _claim(
+        self, request: Request, target: str, end_ns: int, steps: tuple[tuple[int, int, FollowUp], ...]
+    ) -> bool:  # fmt: skip
+        """Whether the request belongs to an open action: to the one it suits best, of several to the one that began first."""
         experiment = experiment_of(target)
         coarse_ns = SECOND_NS if end_ns % SECOND_NS == 0 else FINE_NS
-        best: tuple[int, _Open, int, FollowUp] | None = None
-        for one in self._open:
-            for place, step in enumerate(one.rule.then):
+        best: tuple[int, int, _Open, int, FollowUp] | None = None
+        for order, place, step in steps:
+            for one in self._open_by_rule[order]:
                 used = one.used[place]
-                if id(step) not in follow_ups or (step.most and used >= step.most):
+                if step.most and used >= step.most:
                     continue
                 within_ns = step.within_ns if used else step.first_within_ns
                 if not one.start_ns - coarse_ns <= request.start_ns <= one.end_ns + within_ns + coarse_ns:
                     continue
                 if step.format is not None and step.format != query_format(target):
-                    continue
+                    break
                 rank = self._rank(one, used, experiment) if step.same_experiment else 0
-                if rank is not None and (best is None or rank < best[0]):
-                    best = (rank, one, place, step)
+                if rank is not None and (best is None or (rank, one.number) < best[:2]):
+                    best = (rank, one.number, one, place, step)
+                    if not rank:
+                        break
         if best is None:
             return False
-        self._grow(*best[1:], request, end_ns, experiment)
+        self._grow(*best[2:], request, end_ns, experiment)
         return True
 
     def _rank(self, one: _Open, used: int, experiment: str | None) -> int | None:
@@ -172,17 +193,18 @@ class Inference:
         one.used[place] += 1
         one.end_ns = max(one.end_ns, end_ns)
         one.sent_bytes = None if one.sent_bytes is None or request.sent_bytes is None else one.sent_bytes + request.sent_bytes
-        if step.same_experiment and experiment is not None:
+        if step.same_experiment and experiment is not None and experiment not in one.experiments:
             self._remember(one, experiment)
         if step.drops:
-            self._open.remove(one)
+            self._remove(one)
             return
-        closes_ns = one.closes_ns()
-        if step.ends or closes_ns == one.end_ns:
-            self._open.remove(one)
+        if step.most or one.used[place] == 1:
+            one.set_grace()
+        if step.ends or not one.grace_ns:
+            self._remove(one)
             self._finish(one)
         else:
-            self._next_close_ns = min(self._next_close_ns, closes_ns)
+            self._next_close_ns = min(self._next_close_ns, one.closes_ns)
 
     def _remember(self, one: _Open, experiment: str) -> None:
         """Id and label of an experiment mean the same one from now on."""
@@ -207,8 +229,10 @@ class Inference:
                 if request.content_type is not None or asked_format not in (None, "html"):
                     continue
                 reported = rule.assume == "action"
+            self._begun += 1
             one = _Open(
                 rule=rule,
+                number=self._begun,
                 action_id=action_id(file, offset),
                 file=file,
                 offset=offset,
@@ -228,18 +252,24 @@ class Inference:
                     self._remember(one, name)
             if len(self._open) >= MAX_OPEN:
                 self.forced += 1
-                self._finish(self._open.pop(0))
-            self._next_close_ns = min(self._next_close_ns, one.closes_ns()) if self._open else one.closes_ns()
+                oldest = self._open[0]
+                self._remove(oldest)
+                self._finish(oldest)
+            one.set_grace()
+            self._next_close_ns = min(self._next_close_ns, one.closes_ns) if self._open else one.closes_ns
             self._open.append(one)
+            self._open_by_rule[rule.order].append(one)
             return
 
     def _close(self, now_ns: int | None) -> None:
-        ended = [one for one in self._open if now_ns is None or one.closes_ns() < now_ns]
-        if ended:
-            self._open = [one for one in self._open if one not in ended]
-            for one in ended:
-                self._finish(one)
-        self._next_close_ns = min((one.closes_ns() for one in self._open), default=0)
+        for one in [one for one in self._open if now_ns is None or one.closes_ns < now_ns]:
+            self._remove(one)
+            self._finish(one)
+        self._next_close_ns = min((one.closes_ns for one in self._open), default=0)
+
+    def _remove(self, one: _Open) -> None:
+        self._open.remove(one)
+        self._open_by_rule[one.rule.order].remove(one)
 
     def _finish(self, one: _Open) -> None:
         if not one.reported:

@@ -3,6 +3,7 @@
 # ruff: noqa: S608  (every name in these statements is a constant of this package)
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 from collections import defaultdict
@@ -112,6 +113,30 @@ class SqliteJournal:
                 (KEPT_ASIDE,),
             )
             put_notes(connection, notes)
+
+    def erase(self, sessions: Iterable[str]) -> int:
+        """Delete everything that belongs to these sessions, and overwrite it in the file; returns the number of rows deleted."""
+        chosen = (json.dumps(list(sessions)),)
+        among = "session IN (SELECT value FROM json_each(?))"
+        deleted = 0
+        with self.transaction() as connection:
+            connection.execute("PRAGMA secure_delete = ON").fetchall()
+            self.keep_position(connection)
+            statements = (
+                f"DELETE FROM usages WHERE action_id IN (SELECT action_id FROM actions WHERE {among})",
+                f"DELETE FROM notes WHERE key IN (SELECT 'settled/' || action_id FROM actions WHERE {among})",
+                "DELETE FROM notes WHERE key IN (SELECT 'ack/' || value FROM json_each(?))",
+                *(
+                    f"DELETE FROM {name} WHERE {among}"
+                    for name in ("actions", "markers", "transfers", "ratings", "requests", "sessions")
+                ),
+            )
+            for statement in statements:
+                deleted += connection.execute(statement, chosen).rowcount
+            connection.execute("PRAGMA secure_delete = OFF").fetchall()
+        while self.compact():
+            pass
+        return deleted
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -101,7 +101,6 @@ class Channel:
             message = decode(text)
             if self._seat is None:
                 return self._greet(message, wall_ns)
-            self._seat.seen_ns = wall_ns
             return self._handle(self._seat, message, wall_ns, mono_ns)
         except WireError as error:
             if error.close_code is None and self._seat is not None:
@@ -115,7 +114,6 @@ class Channel:
             return None, []
         seat = self._sessions.seat(fresh, ack_note, session_note)
         older, seat.owner, self._seat, self.state = seat.owner, self, seat, "open"
-        seat.seen_ns = wall_ns
         if hello.resume_seq is not None:
             self._tally.items_lost_by_clients += seat.ledger.resume(hello.resume_seq)
         welcome = Welcome(session=hello.session, role=seat.session.role, last_seq=seat.ledger.last_seq, time_ns=wall_ns)

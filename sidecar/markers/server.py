@@ -130,14 +130,6 @@ class MarkerServer:
             "submissions_under_way": self._under_way,
         }
 
-    def absent_sessions(self) -> Mapping[str, int]:
-        """The sessions of this run that have no connection now, with the wall-clock time when each was last heard."""
-        if self._thread is None:
-            return {}
-        answer: Future[Mapping[str, int]] = Future()
-        self._loop.call_soon_threadsafe(lambda: answer.set_result(self._sessions.absent()))
-        return answer.result(_ANSWER_TIMEOUT_S)
-
     def connected_sessions(self) -> frozenset[str]:
         """The sessions that have a connection now; none when the server does not run."""
         answer: Future[frozenset[str]] = Future()

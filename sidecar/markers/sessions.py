@@ -34,7 +34,6 @@ class Seat(Generic[C]):
         self.session = session
         self.ledger = ledger
         self.owner: C | None = None
-        self.seen_ns: int | None = None
         self._unsaved = not saved
         self._saving = False
 
@@ -104,10 +103,6 @@ class Sessions(Generic[C]):
             self._seats[fresh.session] = seat
         self._seats.move_to_end(fresh.session)
         return seat
-
-    def absent(self) -> dict[str, int]:
-        """The sessions that have no connection now, with the time when each was last heard (wall clock)."""
-        return {name: seat.seen_ns for name, seat in self._seats.items() if seat.owner is None and seat.seen_ns is not None}
 
     def connected(self) -> frozenset[str]:
         """The sessions that have a connection now."""

@@ -34,30 +34,44 @@ EVIDENCE = ("rendered", "requests", "download", "navigation", "timer", "state")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
-def _need(ok: bool, what: str, remedy: str) -> None:
-    if not ok:
-        raise InvalidRecordError(what, remedy)
+_MAX_NS = 2**63 - 1
+_MAX_SEQ = 2**53 - 1
+_PHASES = frozenset(("begin", "end", "cancel"))
 
 
 def check_opaque(value: str, name: str) -> None:
     """Refuse an identifier that is not 8 to 64 letters, digits, `_` or `-`."""
-    _need(
-        bool(OPAQUE_ID.fullmatch(value)),
-        f"{name} is not an opaque id",
-        "send 8 to 64 letters, digits, '_' or '-', without any meaning",
-    )
+    if not OPAQUE_ID.fullmatch(value):
+        raise InvalidRecordError(f"{name} is not an opaque id", "send 8 to 64 letters, digits, '_' or '-', without any meaning")
+
+
+def _check_name(value: str | None, name: str) -> None:
+    if value is not None and not _NAME.fullmatch(value):
+        raise InvalidRecordError(f"{name} {value[:40]!r} is not a name", "use up to 128 letters, digits, '_', '.', '-'")
+
+
+# Records are made by the hundred thousand: a check is one comparison, and words are only put together when it fails.
 
 
 def _check_time(value: int, name: str) -> None:
-    _need(
-        isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63,
-        f"{name} is not a time",
-        "send integer nanoseconds since the epoch",
-    )
+    if type(value) is not int or not 0 <= value <= _MAX_NS:
+        raise InvalidRecordError(f"{name} is not a time", "send integer nanoseconds since the epoch")
 
 
 def _check_counter(value: int | None, name: str) -> None:
-    _need(value is None or value >= 0, f"{name} is negative", "send a counter, or leave it out when unknown")
+    if value is not None and value < 0:
+        raise InvalidRecordError(f"{name} is negative", "send a counter, or leave it out when unknown")
+
+
+def _check_attributes(attributes: Mapping[str, int | str]) -> None:
+    for name, value in attributes.items():
+        kind = ATTRIBUTES.get(name)
+        if kind is None or type(value) is not kind:
+            raise InvalidRecordError(f"attribute {name[:40]!r} is not allowed", f"send only {', '.join(sorted(ATTRIBUTES))}")
+        if kind is str and value not in EVIDENCE:
+            raise InvalidRecordError(
+                f"attribute {name!r} has a word that is not in its list", f"use one of {', '.join(EVIDENCE)}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,11 +107,7 @@ class Sample:
     pids: int | None = None
 
     def __post_init__(self) -> None:
-        _need(
-            bool(_NAME.fullmatch(self.container)),
-            f"container name {self.container!r} is not a name",
-            "use letters, digits, '_', '.', '-'",
-        )
+        _check_name(self.container, "container")
         _check_time(self.time_ns, "time_ns")
         _check_counter(self.cpu_total_ns, "cpu_total_ns")
 
@@ -148,12 +158,7 @@ class Session:
         check_opaque(self.session, "session")
         _check_time(self.started_ns, "started_ns")
         for name in ("client", "role", "run", "scenario"):
-            value = getattr(self, name)
-            _need(
-                value is None or bool(_NAME.fullmatch(value)),
-                f"{name} is not a name",
-                "use up to 128 letters, digits, '_', '.', '-'",
-            )
+            _check_name(getattr(self, name), name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,23 +185,15 @@ class Marker:
     def __post_init__(self) -> None:
         check_opaque(self.session, "session")
         check_opaque(self.action_id, "action_id")
-        _need(1 <= self.seq < 2**53, "seq is out of range", "count from 1")
-        _need(self.phase in ("begin", "end", "cancel"), f"phase {self.phase!r} is unknown", "use begin, end or cancel")
+        if not 1 <= self.seq <= _MAX_SEQ:
+            raise InvalidRecordError("seq is out of range", "count from 1")
+        if self.phase not in _PHASES:
+            raise InvalidRecordError(f"phase {self.phase!r} is unknown", "use begin, end or cancel")
         _check_time(self.wall_ns, "wall_ns")
         _check_time(self.mono_ns, "mono_ns")
         _check_time(self.received_ns, "received_ns")
-        for name, value in self.attributes.items():
-            kind = ATTRIBUTES.get(name)
-            _need(
-                kind is not None and isinstance(value, kind) and not isinstance(value, bool),
-                f"attribute {name[:40]!r} is not allowed",
-                f"send only {', '.join(sorted(ATTRIBUTES))}",
-            )
-            _need(
-                kind is not str or value in EVIDENCE,
-                f"attribute {name!r} has a word that is not in its list",
-                f"use one of {', '.join(EVIDENCE)}",
-            )
+        if self.attributes:
+            _check_attributes(self.attributes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +225,8 @@ class Rating:
 
     def __post_init__(self) -> None:
         check_opaque(self.session, "session")
-        _need(1 <= self.score <= 5, f"score {self.score} is out of range", "send 1 to 5")
+        if not 1 <= self.score <= 5:
+            raise InvalidRecordError(f"score {self.score} is out of range", "send 1 to 5")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,11 +245,8 @@ class Gap:
 
     def __post_init__(self) -> None:
         _check_time(self.start_ns, "start_ns")
-        _need(
-            self.end_ns is None or self.end_ns >= self.start_ns,
-            f"a gap of {self.part} ends before it starts",
-            "check the clock",
-        )
+        if self.end_ns is not None and self.end_ns < self.start_ns:
+            raise InvalidRecordError(f"a gap of {self.part} ends before it starts", "check the clock")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

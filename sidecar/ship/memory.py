@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sidecar.errors import ShipError, ShipRefusedError
+from sidecar.errors import InvalidRecordError, ShipError, ShipRefusedError
 from sidecar.model.lines import Point, Tags, Value, from_line
 
 Identity = tuple[str, Tags, int]
@@ -28,7 +28,10 @@ class MemoryStore:
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:
             raise fault
-        points = [from_line(line) for line in lines]
+        try:
+            points = [from_line(line) for line in lines]
+        except InvalidRecordError as error:
+            raise ShipRefusedError(f"the store refuses points (400: unable to parse: {error.what})", "look at them") from error
         if any(map(self.refuses, points)):
             raise ShipRefusedError("the store refuses points (400: unable to parse)", "look at them")
         for point in points:

@@ -16,6 +16,7 @@ _PAGE = 5000
 #: curves for idle use have about this many points
 _POINTS = 2000
 _FINEST_NS = 200_000_000
+_LONG_NS = 2 * 3600 * 10**9
 #: work that an action leaves behind is not idle use: this long after an action (and before one) does not count as quiet
 _CALM_NS = 1_000_000_000
 
@@ -45,7 +46,9 @@ def loads(reader: Reader, from_ns: int, to_ns: int) -> list[Load]:
     step_ns = max(_FINEST_NS, (to_ns - from_ns) // _POINTS)
     found = []
     for container in reader.container_names():
-        chart = json.loads(reader.samples(container, from_ns, to_ns, step_ns))
+        # Over hours frames (one a second) tell the same as exact samples and are a tenth of the rows.
+        frames = to_ns - from_ns > _LONG_NS and "docker" in reader.sources(container, from_ns, to_ns)
+        chart = json.loads(reader.samples(container, from_ns, to_ns, step_ns, "docker" if frames else None))
         curve = _curve(chart["rows"], step_ns)
         if (one := load(container, curve, busy, from_ns, to_ns, calm_ns=max(_CALM_NS, step_ns))) is not None:
             found.append(one)

@@ -128,7 +128,7 @@ def test_the_demo_as_plain_processes(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_killing_the_sidecar_in_mid_scenario_loses_no_marker_and_repeats_none(tmp_path: Path) -> None:
-    options = LabOptions(directory=tmp_path / "lab", exam_size="small", processes=True, port=0)
+    options = LabOptions(directory=tmp_path / "lab", exam_size="small", processes=True, port=0, name_prefix="killed-")
     lab = stack.up(options, print)
     try:
         addresses = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"

@@ -81,8 +81,7 @@ def play(
         try:
             Player(site=lab.url, out=out, clock=Time.system(), say=print).play(played, values, browser, done.markers, result)
         finally:
-            lab_error = result.error
-            for file in browser.downloads.iterdir() if lab_error is None else ():
+            for file in browser.downloads.iterdir():
                 shutil.copy(file, out)
     return done
 
@@ -152,12 +151,9 @@ def test_every_slice_is_labelled_with_the_action_that_fetched_it(lab: Site, radi
     of = by_action(lines, radiologist)
     assert "/VIEWER" in [line.path for line in of["open_viewer"]]
     slices = {name: {line.path for line in of[name] if "/files/" in line.path} for name in ("open_viewer", "change_scan")}
-    print(Counter((line.action_id, line.path.split("/scans/")[1][:2]) for line in lines if "/files/" in line.path), radiologist.ids)
-    print(len([1 for line in lab.lines() if "/files/" in line.path]), Counter(line.session for line in lab.lines()))
     assert len([path for path in slices["open_viewer"] if "/scans/2/" in path]) == SLICES["2"]
     # The middle slice was fetched for the thumbnail when the viewer opened.
     assert len([path for path in slices["change_scan"] if "/scans/3/" in path]) == SLICES["3"] - 1
-    assert {line.status for line in of["open_viewer"] + of["change_scan"]} <= {200, 204, 304, 404}
 
 
 def test_nothing_reaches_the_site_without_a_label(lab: Site, researcher: Played, radiologist: Played) -> None:
@@ -199,9 +195,10 @@ def failing(lab: Site, paths: BrowserPaths, out: Path, *steps: dict[str, Any], p
         markers.append(Played(markers=given[3], result=given[4], kept=out))
         original(self, *given)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(StepError) as failed:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Player, "play", keep)
-        play(lab, paths, played, "researcher", out, environment)
+        with pytest.raises(StepError) as failed:
+            play(lab, paths, played, "researcher", out, environment)
     return markers[0], str(failed.value)
 
 

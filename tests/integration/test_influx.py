@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ from sidecar.journal.sqlite import SqliteJournal
 from sidecar.model.points import SCHEMA, Point, PointContext, Related, to_line, to_points
 from sidecar.model.records import Gap, Marker, Record, Request, Sample, Transfer
 from sidecar.ship.influx import InfluxStore
-from sidecar.ship.shipper import Shipper
+from sidecar.ship.memory import MemoryStore
+from sidecar.ship.shipper import Shipper, Store
 from tests.support import journal as make
 from tests.support.influx import BUCKET, TOKEN, Influx, running_influx
 from tests.support.journal import SECOND, T0
@@ -160,9 +161,10 @@ def test_dashboards_can_ask(influx: Influx, bucket: str, journal: SqliteJournal)
         [make.session(role="reader"), make.action(duration_ns=2 * SECOND), make.usage(), make.usage(container="xnat-db")]
     )
     drain(shipper(journal, store(influx, bucket)))
+    start_ms = T0 // 10**6
     (regions,) = influx.query(
-        f'SELECT "time_end" AS "timeEnd", "text", "tags", "action" AS "title" FROM "action" WHERE time >= {T0 // 10**6}ms - 15m '
-        f'AND "time_end" >= {T0 // 10**6} AND "role" =~ /^.*$/',
+        'SELECT "time_end" AS "timeEnd", "text", "tags", "action" AS "title" FROM "action" '  # noqa: S608
+        f'WHERE time >= {start_ms}ms - 15m AND "time_end" >= {start_ms} AND "role" =~ /^.*$/',
         bucket,
     )
     assert regions["columns"] == ["time", "timeEnd", "text", "tags", "title"]
@@ -231,7 +233,7 @@ def test_other_answers_say_when_to_come_back(influx: Influx, bucket: str, place:
 def test_nobody_listens(influx: Influx) -> None:
     port = influx._silent.getsockname()[1]
     nobody = InfluxStore("http://127.0.0.1:9", "", "lab", BUCKET)
-    with pytest.raises(ShipLaterError, match="does not answer .*start it"):
+    with pytest.raises(ShipLaterError, match=r"does not answer .*start it"):
         nobody.write(["m f=1"])
     with pytest.raises(ShipLaterError, match="does not answer"):
         InfluxStore(f"http://127.0.0.1:{port}", "", "lab", BUCKET, timeout_s=0.1).write(["m f=1"])
@@ -269,3 +271,30 @@ def test_of_a_partial_write_the_rest_is_stored_and_the_poison_set_aside(
 def test_a_line_that_is_none_is_refused(influx: Influx, bucket: str) -> None:
     with pytest.raises(ShipRefusedError, match="unable to parse"):
         store(influx, bucket).write(["m f=1 1", "nonsense", "m f=2 2"])
+
+
+# the port Store: the fake in memory keeps what the real one keeps
+
+
+@pytest.fixture(params=["memory", "influx"])
+def either(request: pytest.FixtureRequest, influx: Influx, bucket: str) -> tuple[Store, Callable[[], list[Point]]]:
+    if request.param == "memory":
+        memory = MemoryStore()
+        return memory, lambda: memory.of("m")
+    return store(influx, bucket), lambda: influx.points("m", bucket)
+
+
+def test_points_are_kept_by_measurement_tags_and_time(either: tuple[Store, Callable[[], list[Point]]]) -> None:
+    target, points = either
+    target.write(["m,k=a f=1i,g=2.5 1", "m,k=b f=1i 1", "m,k=a f=1i 2"])
+    target.write(["m,k=a f=3i 1"])
+    assert points() == [
+        Point("m", (("k", "a"),), {"f": 3, "g": 2.5}, 1),
+        Point("m", (("k", "b"),), {"f": 1}, 1),
+        Point("m", (("k", "a"),), {"f": 1}, 2),
+    ]
+
+
+def test_a_call_with_nonsense_is_refused(either: tuple[Store, Callable[[], list[Point]]]) -> None:
+    with pytest.raises(ShipRefusedError, match="unable to parse"):
+        either[0].write(["m f=1 1", "nonsense"])

@@ -207,6 +207,11 @@ def test_what_is_no_dicom_is_refused_unless_it_may_be_passed_over(client: Any, u
     with pytest.raises(XNATUploadError, match=r"notes\.txt is no DICOM file"):
         client.services.import_(mixed, **where)
     assert client.services.import_(mixed, ignore_unparsable=True, **where).label == "NEW_D_CT1"
+    damaged = bytearray(upload.read_bytes())
+    damaged[2000:2100] = bytes(100)
+    (tmp_path / "damaged.zip").write_bytes(damaged)
+    with pytest.raises(XNATUploadError, match="cannot be read"):
+        client.services.import_(tmp_path / "damaged.zip", **where)
     (tmp_path / "broken.zip").write_bytes(upload.read_bytes()[:2000])
     with pytest.raises(XNATUploadError, match="no DICOM file"):
         client.services.import_(tmp_path / "broken.zip", **where)

@@ -21,7 +21,9 @@ import docker
 import pytest
 from docker.errors import DockerException, ImageNotFound, NotFound
 
-from sidecar.collect.docker_engine import Found, Limits
+from sidecar.clock import SystemClock
+from sidecar.collect.docker_engine import DockerEngine, Found, Limits
+from sidecar.collect.docker_stats import DockerCollector, parse_selectors
 from sidecar.collect.lines import LineStream
 from sidecar.errors import EngineGoneError
 from sidecar.model.records import Gap, Record, Sample
@@ -54,10 +56,14 @@ class ListSink:
             found = [record for record in self._records if isinstance(record, Sample)]
         return [one for one in found if container in (None, one.container) and source in (None, one.source)]
 
+    def told_gaps(self) -> list[Gap]:
+        """Every Gap record in the order in which it came."""
+        with self._lock:
+            return [record for record in self._records if isinstance(record, Gap)]
+
     def gaps(self, subject: str | None = None) -> list[Gap]:
         """The gaps as a journal keeps them: the closed one replaces the open one."""
-        with self._lock:
-            told = [record for record in self._records if isinstance(record, Gap)]
+        told = self.told_gaps()
         return list({(gap.part, gap.subject, gap.start_ns): gap for gap in told if subject in (None, gap.subject)}.values())
 
 
@@ -248,3 +254,32 @@ class PrivateEngine:
         with_answer = bool(client.ping())
         client.close()
         return with_answer
+
+
+@contextmanager
+def collecting(names: list[str], endpoint: str = f"unix://{SOCKET}") -> Iterator[tuple[DockerCollector, ListSink]]:
+    """A collector that runs, and again after every fault, as the supervisor does it."""
+    sink, stop = ListSink(), threading.Event()
+    collector = DockerCollector(
+        DockerEngine(endpoint, timeout_s=2),
+        parse_selectors([f"name:{name}" for name in names]),
+        sink,
+        SystemClock(),
+        list_every_s=1,
+    )
+
+    def run() -> None:
+        while not stop.is_set():
+            try:
+                collector.run(stop)
+            except EngineGoneError:
+                stop.wait(0.2)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield collector, sink
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()

@@ -146,7 +146,7 @@ class Influx:
     def points(self, measurement: str, database: str = BUCKET) -> list[Point]:
         """All points of a measurement, by time, with their tags told from their fields by the server."""
         found = []
-        for series in self.query(f'SELECT * FROM "{measurement}" GROUP BY *', database):
+        for series in self.query(f'SELECT * FROM "{measurement}" GROUP BY *', database):  # noqa: S608
             tags = tuple(sorted((name, value) for name, value in series.get("tags", {}).items() if value))
             for row in series["values"]:
                 named = dict(zip(series["columns"], row, strict=True))

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 
 from sidecar.model.records import Action, ActionUsage, Gap, Marker, Rating, Record, Request, Sample, Session, Transfer
 
 T0 = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000
+
+
+@contextmanager
+def small_disk(parent: Path) -> Iterator[Path]:
+    """A file system of one megabyte; skips the test where none can be mounted."""
+    folder = parent / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def sample(time_ns: int = T0, **changes: Any) -> Sample:

@@ -98,6 +98,10 @@ class Table:
         said, self.said[channel] = self.said[channel], []
         return said
 
+    def knows(self, session: str) -> bool:
+        """Whether the channel still holds this session in memory."""
+        return session in self.sessions._seats
+
     def settle(self) -> None:
         """Commit what is held, or fail it when the journal is full."""
         held, self.held = self.held, []

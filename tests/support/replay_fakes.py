@@ -161,6 +161,6 @@ def seen(element: object, *, visible: bool = True, enabled: bool = True) -> Seen
 def viewer(series: str = "2", index: int = 1, count: int = 10, **fields: Any) -> dict[str, Any]:
     """What the viewer's page tells about itself."""
     return {
-        "origin_ms": 1.0, "series": series, "index": index, "count": count, "loaded": count, "images": 0,
+        "origin_ms": 1.0, "series": series, "index": index, "count": count, "loaded": count, "lost": 0, "images": 0,
         "first_image_ms": None, **fields,
     }  # fmt: skip

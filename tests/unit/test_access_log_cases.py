@@ -4,8 +4,8 @@ Where it was for us to decide:
 - `hub-nginx_http-logs.log`: the line with one "-" missing has all that a request needs and is read; only the error-log line is
   refused.
 - `hub-nginx-proxy-manager-logs.log` is "own format: refused", but its second line is plain combined and is read as that.
-- `hub-nginx-http-path-traversal.log`: "paths kept as written" cannot hold for a store that keeps no path at all; what is kept of the
-  meaning is that nothing is decoded or resolved: `/%2fetc%2fpasswd` is one segment and not two.
+- `hub-nginx-http-path-traversal.log`: "paths kept as written" cannot hold for a store that keeps no path at all; what is kept of
+  the meaning is that nothing is decoded or resolved: `/%2fetc%2fpasswd` is one segment and not two.
 """
 
 from __future__ import annotations

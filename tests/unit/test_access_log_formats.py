@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,27 +47,29 @@ def test_a_format_that_is_none_is_named() -> None:
 
 
 CANARY = "ZzCanaryzZ"
+CLF = "{0} - {0} [22/Nov/2026:09:52:50 +0000] "
+XNAT = "2022-09-30 13:47:11,466 - {0} {0} "
 WITH_CANARIES: list[tuple[Server, str]] = [
-    ("nginx", f'{CANARY} - {CANARY} [22/Nov/2026:09:52:50 +0000] "GET /{CANARY}/data/projects/{CANARY}?q={CANARY} HTTP/1.1" 200 1 '
-     f'"http://{CANARY}/" "{CANARY}"'),
-    ("nginx", f'{CANARY} 10.0.0.1 - {CANARY} x [22/Nov/2026:09:52:50 +0000] "GET http://{CANARY}/{CANARY};jsessionid={CANARY} HTTP/1.1" '
-     f'200 1 "{CANARY}" "{CANARY}" "{CANARY}" rt=0.1'),
-    ("nginx", f'10.0.0.1 - - [22/Nov/2026:09:52:50 +0000] "{CANARY.upper()} /{CANARY} HTTP/1.1" 200 1 "-" "-"'),
-    ("nginx", f'10.0.0.1 - - [22/Nov/2026:09:52:50 +0000] "GET /app/template/{CANARY}.vm/{CANARY}/{CANARY} {CANARY}" 200 1 "-" "-"'),
-    ("tomcat", f'{CANARY} - {CANARY} [22/Nov/2026:09:52:50 +0000] "GET /app/action/DisplayItemAction/{CANARY}/{CANARY}/search_value/'
-     f'{CANARY} HTTP/1.0" 200 16 4026 4025 {CANARY} "{CANARY}" "{CANARY}"'),
-    ("xnat", f'2022-09-30 13:47:11,466 - {CANARY} {CANARY} GET https://{CANARY}/data/subjects/{CANARY}?x={CANARY} "{CANARY}" {CANARY}'),
-    ("xnat", f'2022-09-30 13:47:11,466 - {CANARY} {CANARY} GET SCREEN: {CANARY} "{CANARY}" [search_value={CANARY}]'),
-    ("xnat", f'2022-09-30 13:47:11,466 - {CANARY} {CANARY} POST Authentication "{CANARY}" FAILED ({CANARY}): {CANARY}'),
-    ("nginx", tm1(1795341170.25, 0.1, "GET", f"/data/projects/{CANARY}/files/{CANARY}", query_format=CANARY, content_type=CANARY,
-     trace=CANARY).rstrip("\n")),
-    ("nginx", tm1(1795341170.25, 0.1, CANARY, f"/xapi/users/{CANARY}").rstrip("\n")),
-]  # fmt: skip
+    ("nginx", CLF + '"GET /{0}/data/projects/{0}?q={0} HTTP/1.1" 200 1 "http://{0}/" "{0}"'),
+    ("nginx", "{0} " + CLF + '"GET http://{0}/{0};jsessionid={0} HTTP/1.1" 200 1 "{0}" "{0}" "{0}" rt=0.1'),
+    ("nginx", CLF + f'"{CANARY.upper()} /{{0}} HTTP/1.1" 200 1 "-" "-"'),
+    ("nginx", CLF + '"GET /app/template/{0}.vm/{0}/{0} {0}" 200 1 "-" "-"'),
+    ("tomcat", CLF + '"GET /app/action/DisplayItemAction/{0}/{0}/search_value/{0} HTTP/1.0" 200 16 4026 4025 {0} "{0}" "{0}"'),
+    ("xnat", XNAT + 'GET https://{0}/data/subjects/{0}?x={0} "{0}" {0}'),
+    ("xnat", XNAT + 'GET SCREEN: {0} "{0}" [search_value={0}]'),
+    ("xnat", XNAT + 'POST Authentication "{0}" FAILED ({0}): {0}'),
+    (
+        "nginx",
+        tm1(1795341170.25, 0.1, "GET", "/data/projects/{0}/files/{0}", query_format="{0}", content_type="{0}", trace="{0}"),
+    ),
+    ("nginx", tm1(1795341170.25, 0.1, CANARY, "/xapi/users/{0}")),
+]
 
 
 @pytest.mark.parametrize(("server", "line"), WITH_CANARIES)
 def test_nothing_that_a_line_says_about_people_is_in_its_request(server: Server, line: str) -> None:
     reader = LineReader(server)
+    line = line.format(CANARY).rstrip("\n")
     kind = reader.detect(line)
     assert kind is not None, "the canaries must be in a line that is read"
     found = reader.read(kind, line)
@@ -107,9 +110,7 @@ def test_the_hour_that_comes_twice_is_told_by_the_log_s_own_order() -> None:
     times = LocalTimes(ZoneInfo("Europe/Rome"))
     lines = [f"2026-10-25 0{hour}:{minute:02}:00,000" for hour, minute in ((1, 59), (2, 0), (2, 59), (2, 0), (2, 59), (3, 0))]
     got = [times.ns(line) for line in lines]
-    assert [after - before for before, after in zip(got, got[1:], strict=False)] == [
-        seconds * 10**9 for seconds in (60, 59 * 60, 60, 59 * 60, 60)
-    ]
+    assert [after - before for before, after in pairwise(got)] == [seconds * 10**9 for seconds in (60, 59 * 60, 60, 59 * 60, 60)]
 
 
 def test_local_means_this_machine_s_zone() -> None:
@@ -139,12 +140,12 @@ def test_what_can_be_decided_about_the_unit_of_tomcat_s_duration() -> None:
 
 def test_a_decided_unit_is_overturned_by_proof() -> None:
     unit = DurationUnit()
-    for number in range(600):
-        unit.observe(350, None, 200, int(1.8e18 + number * 1e9))
-    assert unit.unit == "us"
-    for number in range(3):
-        unit.observe(5, None, 200, int(1.9e18 + number * 1e9))
-    assert unit.unit == "ms"
+    decided = []
+    for values in ([350] * 600, [5] * 3):
+        for number, value in enumerate(values):
+            unit.observe(value, None, 200, int(1.8e18 + number * 1e9))
+        decided.append(unit.unit)
+    assert decided == ["us", "ms"]
 
 
 def test_a_unit_that_was_set_is_not_argued_with() -> None:

@@ -289,6 +289,16 @@ def test_a_full_sink_is_counted(bench: Bench) -> None:
     assert (bench.collector.health()["samples_dropped"], len(bench.sink.samples())) == (1, 1)
 
 
+def test_a_gap_never_ends_before_it_began() -> None:
+    gaps: list[Gap] = []
+    absences = Absences("cgroup", gaps.append)
+    absences.begin("web", 50, "away")
+    absences.begin("web", 60, "another reason")
+    absences.end("web", 40)  # the clock was set back meanwhile
+    absences.end("web", 90)
+    assert [(gap.start_ns, gap.end_ns, gap.reason) for gap in gaps] == [(50, None, "away"), (50, 50, "away")]
+
+
 @given(st.lists(st.integers(0, 200 * SECOND), max_size=60))
 def test_admitted_times_rise_but_for_far_steps_that_are_told(times: list[int]) -> None:
     gaps: list[Gap] = []

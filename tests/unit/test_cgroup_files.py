@@ -253,6 +253,12 @@ def test_a_path_out_of_the_tree_is_not_followed(tree: Tree) -> None:
     assert at(root / "in", {"": "/../out"}) is None
 
 
+@pytest.mark.parametrize("text", ["max x", "max 100000 7", "100000 0", "-1 100000", "1.5 100000"])
+def test_an_invalid_cpu_limit_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=r"cpu\.max is"):
+        parse_cpu_max(text)
+
+
 @given(st.integers(1, 10**9), st.integers(1, 10**9))
 def test_cpu_limits_of_both_versions_agree(quota: int, period: int) -> None:
     assert parse_cpu_max(f"{quota} {period}\n") == parse_cfs(f"{quota}\n", f"{period}\n") == quota / period

@@ -201,17 +201,14 @@ def test_a_commit_after_the_connection_is_gone_still_counts() -> None:
     assert welcome["sidecar"]["last_seq"] == 1
 
 
-def test_absent_sessions_are_told_with_the_time_of_their_last_word() -> None:
+def test_connected_sessions_are_those_with_a_connection_now() -> None:
     table = Table()
     channel = table.join()
+    assert table.sessions.connected() == frozenset()
     table.tell(channel, hello())
-    table.clock.advance(5)
-    table.tell(channel, {"type": "ping", "t0_ns": 1})
-    last_ns = table.clock.wall_ns()
-    assert table.sessions.absent() == {}
-    table.clock.advance(5)
+    assert table.sessions.connected() == {SESSION}
     channel.lost()
-    assert table.sessions.absent() == {SESSION: last_ns}
+    assert table.sessions.connected() == frozenset()
 
 
 def test_sessions_that_nobody_uses_are_forgotten_and_remembered_from_the_journal() -> None:
@@ -221,7 +218,7 @@ def test_sessions_that_nobody_uses_are_forgotten_and_remembered_from_the_journal
         table.tell(channel, hello(session=f"session-{number}"))
         table.tell(channel, markers(item(1)))
         channel.lost()
-    assert len(table.sessions.absent()) == 2
+    assert [table.knows(f"session-{number}") for number in range(5)] == [False, False, False, True, True]
     (welcome,) = table.tell(table.join(), hello(session="session-0"))
     assert welcome["sidecar"]["last_seq"] == 1
 

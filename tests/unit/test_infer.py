@@ -270,7 +270,8 @@ requests = st.lists(
             [
                 ("POST", "/login", 302, "-"), ("GET", "/app/template/Index.vm", 200, "-"), ("GET", "/data/projects/P", 200, "-"),
                 ("POST", "/data/search", 200, "-"), ("GET", "/data/search/T", 200, "xList"), ("GET", "/VIEWER", 200, "-"),
-                ("GET", "/xapi/viewer/projects/P/experiments/A", 200, "-"), ("GET", "/xapi/viewer/projects/P/experiments/B", 200, "-"),
+                ("GET", "/xapi/viewer/projects/P/experiments/A", 200, "-"),
+                ("GET", "/xapi/viewer/projects/P/experiments/B", 200, "-"),
                 ("GET", EXAM + "/scans/1/files/x", 200, "-"), ("GET", EXAM + "2/scans/1/files/x", 200, "-"),
                 ("PUT", "/data/user/cache/resources/1/files/x", 200, "-"), ("POST", "/data/services/import", 200, "-"),
             ]

@@ -114,6 +114,15 @@ def test_an_extra_sample_a_millisecond_later_makes_no_peak() -> None:
     assert peak < 20
 
 
+def test_the_ticks_of_proc_make_no_peak() -> None:
+    # a steady 5 % of a core, which /proc tells as one tick of 10 ms in every second sample
+    samples = [sample(i / 10, (i // 2) / 100, source="proc") for i in range(41)]
+    usage = join(action(0, 4), samples, [], 0)
+    assert usage.cpu_percent_mean == pytest.approx(5)
+    assert usage.cpu_percent_peak is not None
+    assert usage.cpu_percent_peak <= 6
+
+
 def test_memory_peak_and_rise_are_against_the_begin_also_in_an_action_shorter_than_a_step() -> None:
     samples = [sample(i, i, memory_bytes=m) for i, m in enumerate([100, 100, 500, 200])]
     usage = join(action(1, 2), samples, [], 0)

@@ -138,7 +138,7 @@ def test_all_or_nothing(journal: AnyJournal) -> None:
 
 
 @given(record=make.records)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_record_survives_the_file(tmp_path_factory: pytest.TempPathFactory, record: Record) -> None:
     with SqliteJournal(tmp_path_factory.mktemp("any") / "journal.sqlite") as journal:
         journal.append([record])

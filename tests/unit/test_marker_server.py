@@ -19,7 +19,7 @@ from sidecar.markers.limits import Limits
 from sidecar.markers.server import MarkerServer
 from sidecar.model.records import Marker, Record
 from sidecar.model.wire import MAX_MESSAGE_BYTES
-from tests.support.marker_fakes import ACTIONS, Served, dial, hello, item, markers, next_said, serving, url_of
+from tests.support.marker_fakes import ACTIONS, SESSION, Served, dial, hello, item, markers, next_said, serving, url_of
 from tests.support.waiting import wait_until
 
 
@@ -162,6 +162,7 @@ def test_what_is_under_way_is_acknowledged_before_the_server_stops() -> None:
     with dial(server) as connection:
         connection.send(json.dumps(hello()))
         next_said(connection)
+        assert server.connected_sessions() == {SESSION}
         wait_until(lambda: writer.held, "the session to be submitted")
         writer.held.pop()(None)
         connection.send(json.dumps(markers(item(1))))
@@ -172,7 +173,7 @@ def test_what_is_under_way_is_acknowledged_before_the_server_stops() -> None:
         assert next_said(connection) == {"sidecar": {"type": "ack", "seq": 1}}
         assert next_said(connection) == {"close": 1001}
         stopping.join()
-    assert server.absent_sessions() == {}
+    assert server.connected_sessions() == frozenset()
 
 
 def test_an_answer_of_the_journal_after_the_server_has_stopped_is_harmless(caplog: pytest.LogCaptureFixture) -> None:

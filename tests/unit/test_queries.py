@@ -14,6 +14,7 @@ from sidecar.errors import UsageFault
 from sidecar.journal.charts import RAW_ROWS
 from sidecar.journal.queries import ActionFilter, Reader
 from sidecar.journal.sqlite import SqliteJournal
+from sidecar.model.outbox import Refused
 from sidecar.model.records import Action, Rating, Session
 from tests.support import journal as make
 from tests.support.journal import SECOND, T0
@@ -301,6 +302,12 @@ def test_what_belongs_to_actions_and_sessions(journal: SqliteJournal, reader: Re
 def test_many_ids_at_once(journal: SqliteJournal, reader: Reader) -> None:
     journal.append([make.action(f"action-{n}") for n in range(3000)])
     assert len(reader.find(Action, [f"action-{n}" for n in range(3000)])) == 3000
+
+
+def test_refused_points_can_be_looked_at(journal: SqliteJournal, reader: Reader) -> None:
+    refused = [Refused(time_ns=T0 + n, line=f"m f={n}", reason="why") for n in range(3)]
+    journal.set_aside(refused, {})
+    assert reader.refused(2) == [refused[2], refused[1]]
 
 
 def test_counts(journal: SqliteJournal, reader: Reader) -> None:

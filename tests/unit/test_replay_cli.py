@@ -14,6 +14,7 @@ import pytest
 from replay import cli
 from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, arguments, host_of
 from replay.player import StepError
+from replay.results import Repetition
 from replay.scenario_shape import ScenarioError
 from sidecar.model.faults import Fault, UsageFault
 from tests.support.replay_fakes import FakeBrowser, RecordingMarkers, click
@@ -173,7 +174,7 @@ def test_without_a_sidecar_the_channel_says_so(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(cli, "MarkerClient", Absent)
     result: Any = None
-    with pytest.raises(Fault, match="no answer from the marker channel"):  # noqa: SIM117
+    with pytest.raises(Fault, match="no answer from the marker channel"):
         with cli._marked("ws://127.0.0.1:9/markers", "", _result()):
             result = "played"
     assert result is None
@@ -192,13 +193,13 @@ def test_markers_that_were_not_acknowledged_fail_the_run(monkeypatch: pytest.Mon
             return False
 
     monkeypatch.setattr(cli, "MarkerClient", Deaf)
-    with pytest.raises(cli.UndeliveredError, match="has not acknowledged all markers"):  # noqa: SIM117
+    with pytest.raises(cli.UndeliveredError, match="has not acknowledged all markers"):
         with cli._marked("ws://127.0.0.1:9/markers", "", _result()):
             pass
 
 
 def _result() -> Any:
-    return cli.Repetition(
+    return Repetition(
         run="r", setup="lan", scenario="s", role="t", repetition=1, session="0" * 32, seed=1, started_ns=1, versions={}
     )
 

@@ -17,7 +17,7 @@ from sidecar.model.catalogue import load_catalogue
         ("/login", "/login"),
         ("/data/projects/P", "/data/projects/{}"),
         ("/data/archive/projects/P/subjects/S/experiments/E", "/data/archive/projects/{}/subjects/{}/experiments/{}"),
-        ("/data/experiments/XNAT_E1/scans/2/resources/DICOM/files/1.2.dcm", "/data/experiments/{}/scans/{}/resources/{}/files/{}"),
+        ("/data/experiments/XNAT_E1/scans/2/resources/DICOM/files/1.dcm", "/data/experiments/{}/scans/{}/resources/{}/files/{}"),
         ("/REST/projects/P/subjects/S/experiments/E/scans/1,2,5/files?format=zip",
          "/REST/projects/{}/subjects/{}/experiments/{}/scans/{}/files"),
         ("/data/experiments/E/files/a/b/c.dcm", "/data/experiments/{}/files/{}"),

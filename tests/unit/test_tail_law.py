@@ -1,5 +1,5 @@
-"""The law of following: whatever is written in whatever pieces, rotated, polled and crashed in whatever order, the lines that come
-out are the lines that went in, each once."""
+"""The law of following: whatever is written in whatever pieces, rotated, polled and crashed in whatever order, the lines that
+come out are the lines that went in, each once."""
 
 from __future__ import annotations
 

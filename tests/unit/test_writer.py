@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
 from sidecar.clock import ManualClock
 from sidecar.errors import Fault, InvalidRecordError, JournalFullError
 from sidecar.journal.memory import MemoryJournal
+from sidecar.journal.sqlite import SqliteJournal
 from sidecar.journal.writer import Writer
 from sidecar.model.records import Gap, Marker, Record, Request, Sample
 from tests.support import journal as make
@@ -251,3 +253,30 @@ def test_an_asker_whose_loop_is_closed_disturbs_nobody(writer: Writer) -> None:
     writer.submit([make.marker(2)], None, answers)
     assert answers.wait() is None
     assert writer.health()["unheard_answers"] == 1
+
+
+def test_on_a_real_full_disk_collecting_goes_on_and_the_gap_is_recorded(tmp_path: Path, clock: ManualClock) -> None:
+    with make.small_disk(tmp_path) as folder:
+        ballast = folder / "ballast"
+        ballast.write_bytes(b"\0" * 300_000)
+        with SqliteJournal(folder / "journal.sqlite") as journal:
+            writer = Writer(journal, clock)
+            writer.start()
+            answers = Answers()
+            while writer.health()["writable"]:
+                writer.submit([make.request(T0 + n, route=f"/{n}" * 20) for n in range(200)], None, answers)
+                answers.wait()
+            assert writer.put([make.sample(clock.wall_ns())])
+            writer.submit([make.marker()], None, answers)
+            assert isinstance(answers.wait(), JournalFullError)
+            clock.advance(6)
+            wait_until(lambda: writer.health()["dropped"] == 1, "the sample to be dropped")
+            ballast.unlink()
+            clock.advance(6)
+            wait_until(lambda: writer.health()["writable"], "the recovery")
+            ((_, gap),) = journal.read(Gap)
+            assert gap.part == "journal"
+            assert "no space is left" in gap.reason
+            writer.submit([make.marker()], None, answers)
+            assert answers.wait() is None
+            assert writer.stop()

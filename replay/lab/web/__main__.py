@@ -36,6 +36,10 @@ def main(environment: Mapping[str, str]) -> int:
 def serve(environment: Mapping[str, str]) -> None:
     """Builds everything in the order of the arrows and listens."""
     settings = from_environment(environment)
+    if not (settings.viewer / "dist" / "index.umd.js").exists():
+        print(
+            f"replay.lab.web: LAB_VIEWER {settings.viewer} holds no dist/index.umd.js: no images can be viewed", file=sys.stderr
+        )
     wait_for_server(settings.database_url, timeout_s=DATABASE_TIMEOUT_S, monotonic=time.monotonic, pause=time.sleep)
     database = open_database(settings.database_url)
     xnat_log, tomcat_log = xnat_file(settings.xnat_logs), tomcat_file(settings.tomcat_logs)

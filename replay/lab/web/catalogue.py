@@ -4,10 +4,13 @@ Rows are dictionaries with the names of the tables' columns; `rest_lists` gives 
 Experiments and subjects are found by accession id or by label; a label needs its project.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Literal
+
+from psycopg.errors import UniqueViolation
 
 from replay.lab.web.database import Database, Row
 from replay.lab.web.errors import Refused
@@ -101,17 +104,20 @@ class Catalogue:
 
     def add_experiment(self, subject: Row, *, label: str, xsi_type: str, day: date | None, modality: str, user: str) -> str:
         """Enters a new image session of a subject on all levels of the model; returns its accession id."""
-        with self._database.transaction() as connection:
-            made = connection.execute(
-                "INSERT INTO xnat_experimentdata (project, label, xsi_type, date, insert_user)"
-                " VALUES (%s, %s, %s, %s, %s) RETURNING id",
-                [subject["project"], label, xsi_type, day, user],
-            ).fetchone()
-            accession = _there(made, "experiment", label)["id"]
-            connection.execute(
-                "INSERT INTO xnat_subjectassessordata (id, subject_id) VALUES (%s, %s)", [accession, subject["id"]]
-            )
-            connection.execute("INSERT INTO xnat_imagesessiondata (id, modality) VALUES (%s, %s)", [accession, modality])
+        try:
+            with self._database.transaction() as connection:
+                made = connection.execute(
+                    "INSERT INTO xnat_experimentdata (project, label, xsi_type, date, insert_user)"
+                    " VALUES (%s, %s, %s, %s, %s) RETURNING id",
+                    [subject["project"], label, xsi_type, day, user],
+                ).fetchone()
+                accession = _there(made, "experiment", label)["id"]
+                connection.execute(
+                    "INSERT INTO xnat_subjectassessordata (id, subject_id) VALUES (%s, %s)", [accession, subject["id"]]
+                )
+                connection.execute("INSERT INTO xnat_imagesessiondata (id, modality) VALUES (%s, %s)", [accession, modality])
+        except UniqueViolation as problem:
+            raise Refused(409, f"Session {label} has just been made by somebody else.") from problem
         return str(accession)
 
     def scans(self, experiment_id: str) -> list[Row]:
@@ -137,6 +143,26 @@ class Catalogue:
         if name == "type":
             return self._database.rows("SELECT DISTINCT type FROM xnat_imagescandata ORDER BY type")
         return self._database.rows("SELECT DISTINCT scanner FROM xnat_imagesessiondata ORDER BY scanner")
+
+    def scan_types_of(self, session_ids: Sequence[str]) -> list[str]:
+        """Returns the different types of the scans of these sessions."""
+        found = self._database.rows(
+            "SELECT DISTINCT type FROM xnat_imagescandata WHERE image_session_id = ANY(%s) ORDER BY type", [list(session_ids)]
+        )
+        return [row["type"] for row in found]
+
+    def scan_resources_of(self, session_ids: Sequence[str]) -> list[Row]:
+        """Returns the resources of all scans of these sessions, with `session_id`, `session_label`, `scan_id`, `scan_type`."""
+        return self._database.rows(
+            "SELECT r.*, c.id AS scan_id, c.type AS scan_type, e.id AS session_id, e.label AS session_label,"
+            " count(f.name) AS file_count, coalesce(sum(f.size), 0) AS file_size"
+            " FROM xnat_experimentdata e JOIN xnat_imagescandata c ON c.image_session_id = e.id"
+            " JOIN xnat_abstractresource r ON r.owner_kind = 'scan' AND r.owner_id = c.xnat_imagescandata_id::text"
+            " LEFT JOIN catalog_entry f ON f.resource_id = r.xnat_abstractresource_id"
+            " WHERE e.id = ANY(%s) GROUP BY r.xnat_abstractresource_id, c.xnat_imagescandata_id, e.id"
+            " ORDER BY e.id, c.xnat_imagescandata_id",
+            [list(session_ids)],
+        )
 
     def resources(self, owner: Owner) -> list[Row]:
         """Returns the resources of one level with their numbers of files and bytes."""

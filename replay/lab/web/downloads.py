@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 from flask import Blueprint, Response, jsonify, request
@@ -12,7 +13,7 @@ from replay.lab.web.catalogue import Catalogue
 from replay.lab.web.database import Row
 from replay.lab.web.errors import Refused
 from replay.lab.web.gate import user_name
-from replay.lab.web.rest_files import scan_level, session_level
+from replay.lab.web.rest_files import scan_folder
 from replay.lab.web.storage import zip_reply
 from replay.lab.web.zipstream import Member
 
@@ -57,7 +58,7 @@ class DownloadRoutes:
             formats=frozenset(map(str, body.get("scan_formats") or ())),
             types=frozenset(map(str, body.get("scan_types") or ())),
         )
-        size = sum(int(resource["file_size"]) for _, _, resource in self._resources(choice))
+        size = sum(int(resource["file_size"]) for resource in self._resources(choice))
         if not size:
             raise Refused(400, "The chosen sessions have no images.")
         choice_id = f"{user_name()}-{secrets.token_hex(8)}"
@@ -71,22 +72,23 @@ class DownloadRoutes:
 
     def zip(self, choice_id: str) -> Response:
         """Sends the chosen files as one zip."""
-        choice = self._choice(choice_id)
         members = [
             Member(
-                name=f"{folder}/resources/{resource['label']}/files/{row['name']}",
+                name=f"{scan_folder(resource['session_label'], resource['scan_id'], resource['scan_type'])}"
+                f"/resources/{resource['label']}/files/{row['name']}",
                 path=self._catalogue.archive / resource["directory"] / row["name"],
             )
-            for folder, _, resource in self._resources(choice)
+            for resource in self._resources(self._choice(choice_id))
             for row in self._catalogue.files(resource["xnat_abstractresource_id"])
         ]
         return zip_reply(f"{choice_id}.zip", members)
 
     def xml(self, choice_id: str) -> Response:
         """Sends the list of the chosen resources, from which another program fetches them."""
-        choice = self._choice(choice_id)
         entries = "".join(
-            f"<cat:entry name={quoteattr(folder)} URI={quoteattr(uri)}/>" for folder, uri, _ in self._resources(choice)
+            f"<cat:entry name={quoteattr(scan_folder(one['session_label'], one['scan_id'], one['scan_type']))}"
+            f" URI={quoteattr(_uri(one))}/>"
+            for one in self._resources(self._choice(choice_id))
         )
         head = f'<cat:Catalog xmlns:cat="http://nrg.wustl.edu/catalog" ID={quoteattr(choice_id)}>'
         body = f'<?xml version="1.0" encoding="UTF-8"?>{head}<cat:entries>{entries}</cat:entries></cat:Catalog>'
@@ -100,19 +102,15 @@ class DownloadRoutes:
             raise Refused(404, f"There is no download {choice_id}: choose the images again.")
         return choice
 
-    def _resources(self, choice: Choice) -> list[tuple[str, str, Row]]:
-        found: list[tuple[str, str, Row]] = []
-        for session_id in choice.sessions:
-            session = self._catalogue.the_experiment(session_id)
-            levels = [session_level(session)] if not choice.types else []
-            levels += [
-                scan_level(session, scan)
-                for scan in self._catalogue.scans(session["id"])
-                if not choice.types or scan["type"] in choice.types
-            ]
-            for level in levels:
-                for resource in self._catalogue.resources(level.owner):
-                    if not choice.formats or resource["label"] in choice.formats or resource["format"] in choice.formats:
-                        uri = f"{level.uri}/resources/{resource['xnat_abstractresource_id']}"
-                        found.append((level.zip_folder, uri, resource))
-        return found
+    def _resources(self, choice: Choice) -> list[Row]:
+        return [
+            resource
+            for resource in self._catalogue.scan_resources_of(choice.sessions)
+            if (not choice.types or resource["scan_type"] in choice.types)
+            and (not choice.formats or choice.formats & {resource["label"], resource["format"]})
+        ]
+
+
+def _uri(resource: Row) -> str:
+    scan = f"/data/experiments/{resource['session_id']}/scans/{quote(resource['scan_id'], safe='')}"
+    return f"{scan}/resources/{resource['xnat_abstractresource_id']}"

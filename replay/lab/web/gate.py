@@ -87,28 +87,38 @@ class Gate:
         path = request.path
         if _STATIC.match(path) and path.rstrip("/") != "/VIEWER":
             return None
-        session = self._sessions.find(request.cookies.get(COOKIE))
-        if session is not None:
-            g.web_session = session
-        refused = self._basic_login() if session is None or session.user is None else None
+        refused = self._identify(path)
         if refused is not None:
             return refused
-        if g.get("web_session") is None:
-            keeps = is_browser(_user_agent()) or path == "/data/JSESSION"
-            g.web_session = self._sessions.open(None) if keeps else WebSession(id="", csrf="", user=None, used_s=0.0)
-            g.new_session = keeps
         target = self._target(path)
         if target is not None:
             self._write(user_name(), *target)
-        if web_session().user is None and not _OPEN.fullmatch(path):
-            return self._turn_away(path)
-        given = request.args.get("XNAT_CSRF")
-        if given is None and request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
-            given = request.form.get("XNAT_CSRF")
-        if web_session().user is not None and csrf_refused(
-            method=request.method, path=path, user_agent=_user_agent(), expected=web_session().csrf, given=given
+        if web_session().user is None:
+            return None if _OPEN.fullmatch(path) else self._turn_away(path)
+        if csrf_refused(
+            method=request.method,
+            path=path,
+            user_agent=_user_agent(),
+            expected=web_session().csrf,
+            given=_given_token(),
         ):
             return replies.error_page(403, "INVALID CSRF: the request lacks the right XNAT_CSRF token")
+        return None
+
+    def _identify(self, path: str) -> Response | None:
+        """Finds the session by cookie or Basic login; scripts without either get none that would have to be kept."""
+        session = self._sessions.find(request.cookies.get(COOKIE))
+        if session is not None:
+            g.web_session = session
+        if session is None or session.user is None:
+            refused = self._basic_login()
+            if refused is not None:
+                return refused
+        if g.get("web_session") is None:
+            if is_browser(_user_agent()) or path == "/data/JSESSION":
+                self._take(self._sessions.open(None))
+            else:
+                g.web_session = WebSession(id="", csrf="", user=None, used_s=0.0)
         return None
 
     def _basic_login(self) -> Response | None:
@@ -129,7 +139,7 @@ class Gate:
                 return None  # the health check and clients want to see a page here
             if _DATA.match(path):
                 return _unauthorized()
-        if request.method == "GET" and path not in ("/", "/app") and request.accept_mimetypes.accept_html:
+        if request.method == "GET" and path not in ("/", "/app") and replies.wants_html(request):
             web_session().wanted = request.full_path.rstrip("?")
         return redirect(self.path_of(LOGIN))
 
@@ -193,6 +203,13 @@ def path_pairs(path: str) -> dict[str, str]:
 def quoted(*parts: str) -> str:
     """Joins path segments, each percent-encoded."""
     return "/".join(quote(part, safe="") for part in parts)
+
+
+def _given_token() -> str | None:
+    token = request.args.get("XNAT_CSRF")
+    if token is None and request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        token = request.form.get("XNAT_CSRF")
+    return token
 
 
 def _user_agent() -> str:

@@ -6,19 +6,20 @@ Files of one study become one session, files of one series one scan, whose id is
 import re
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from replay.lab.web.database import Row
 from replay.lab.web.errors import UnreadableUpload
 from replay.lab.web.prearchive import UNASSIGNED, Prearchive
 from replay.lab.web.storage import safe_name
-from replay.lab.web.viewer import plain
+from replay.lab.web.viewer import UNREADABLE, plain
 
 _KEYWORDS = (
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SeriesNumber", "PatientID", "PatientName", "StudyDate",
@@ -54,11 +55,14 @@ class Importer:
         """
         project = wish.project or UNASSIGNED
         stamp, folder = self._prearchive.new_place(project)
+        studies: dict[str, dict[str, str]] = {}
         try:
             studies = self._sort(upload, archive / folder, wish)
-        except UnreadableUpload:
-            shutil.rmtree(archive / folder, ignore_errors=True)
-            raise
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as problem:
+            raise UnreadableUpload(f"The zip cannot be read ({problem}): send it again.") from problem
+        finally:
+            if not studies:
+                shutil.rmtree(archive / folder, ignore_errors=True)
         registered: list[Row] = []
         for uid, facts in studies.items():
             patient = label_of(facts["PatientName"], "subject")
@@ -111,20 +115,17 @@ def _members(upload: IO[bytes]) -> Iterator[tuple[str, IO[bytes]]]:
         yield "upload.dcm", upload
         return
     upload.seek(0)
-    try:
-        with zipfile.ZipFile(upload) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    with archive.open(info) as member:
-                        yield info.filename, member
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as problem:
-        raise UnreadableUpload(f"The zip cannot be read ({problem}).") from problem
+    with zipfile.ZipFile(upload) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                with archive.open(info) as member:
+                    yield info.filename, member
 
 
 def _facts(path: Path) -> dict[str, str] | None:
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_KEYWORDS))
-    except (InvalidDicomError, OSError, EOFError, ValueError):
+    except UNREADABLE:
         return None
     facts = {keyword: _text(plain(dataset.get(keyword))) for keyword in _KEYWORDS}
     return facts if facts["StudyInstanceUID"] and facts["SeriesInstanceUID"] else None
@@ -162,7 +163,10 @@ def _is_side_file(name: str) -> bool:
 
 
 def _date(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if re.fullmatch(r"\d{8}", text) else ""
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        return ""
 
 
 def _time(text: str) -> str:

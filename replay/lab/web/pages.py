@@ -142,7 +142,7 @@ class Pages:
         return [self._catalogue.the_experiment(value, values.get("project"))]
 
     def _download_page(self, sessions: list[Row]) -> Response:
-        types = sorted({scan["type"] for session in sessions[:200] for scan in self._catalogue.scans(session["id"])})
+        types = self._catalogue.scan_types_of([session["id"] for session in sessions])
         return make_response(render_template("download.html", sessions=sessions, scan_types=types))
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 from replay.lab.web.catalogue import Catalogue, scan_owner
@@ -47,12 +47,16 @@ class Prearchive:
 
     def new_place(self, project: str) -> tuple[str, PurePosixPath]:
         """Returns a fresh timestamp and the folder for a session uploaded now, relative to the archive."""
-        stamp = f"{self._now():%Y%m%d_%H%M%S%f}"[:-3]
-        while (self._catalogue.archive / FOLDER / project / stamp).exists():
-            stamp = f"{stamp[:-3]}{(int(stamp[-3:]) + 1) % 1000:03d}"
-        folder = PurePosixPath(FOLDER, project, stamp)
-        (self._catalogue.archive / folder).mkdir(parents=True)
-        return stamp, folder
+        at = self._now()
+        while True:
+            stamp = f"{at:%Y%m%d_%H%M%S%f}"[:-3]
+            folder = PurePosixPath(FOLDER, project, stamp)
+            try:
+                (self._catalogue.archive / folder).mkdir(parents=True)
+            except FileExistsError:  # somebody uploads in the same millisecond
+                at += timedelta(milliseconds=1)
+            else:
+                return stamp, folder
 
     def register(self, row: Row) -> Row:
         """Enters a session whose files are in place; returns it as stored."""

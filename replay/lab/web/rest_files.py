@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
@@ -67,22 +67,26 @@ class FileRoutes:
         levels = [_PROJECT, _SUBJECT, "/data/subjects/<subject>", *_SESSIONS]
         levels += [session + "/scans/<scan>" for session in _SESSIONS]
         for number, level in enumerate(levels):
-
-            def add(rule: str, name: str, view: object, methods: list[str], place: str = level, at: int = number) -> None:
-                routes.add_url_rule(place + rule, f"{name}{at}", view, methods=methods)  # type: ignore[arg-type]
-
-            add("/resources", "resources", self.resources, ["GET"])
-            add("/files", "files", self.files, ["GET"])
-            add("/resources/<resource>", "resource", self.resource, ["GET"])
-            add("/resources/<resource>", "make", self.make, ["PUT", "POST"])
-            add("/resources/<resource>", "drop", self.drop, ["DELETE"])
-            add("/resources/<resource>/files", "in_resource", self.files, ["GET"])
-            add("/resources/<resource>/files/<path:name>", "file", self.file, ["GET"])
-            add("/resources/<resource>/files/<path:name>", "put", self.put, ["PUT", "POST"])
-            add("/resources/<resource>/files/<path:name>", "delete", self.delete, ["DELETE"])
-            add("/files/<path:name>", "bare_file", self.file, ["GET"])
+            for rule, name, view, methods in self._rules():
+                routes.add_url_rule(level + rule, f"{name}{number}", view, methods=methods)
         routes.add_url_rule("/data/services/refresh/catalog", view_func=self.refresh, methods=["POST"])
         return routes
+
+    def _rules(self) -> tuple[tuple[str, str, Callable[..., Response], list[str]], ...]:
+        """What every level has: address below it, name, function, methods."""
+        one = "/resources/<resource>"
+        return (
+            ("/resources", "resources", self.resources, ["GET"]),
+            ("/files", "files", self.files, ["GET"]),
+            ("/files/<path:name>", "bare_file", self.file, ["GET"]),
+            (one, "resource", self.resource, ["GET"]),
+            (one, "make", self.make, ["PUT", "POST"]),
+            (one, "drop", self.drop, ["DELETE"]),
+            (one + "/files", "in_resource", self.files, ["GET"]),
+            (one + "/files/<path:name>", "file", self.file, ["GET"]),
+            (one + "/files/<path:name>", "put", self.put, ["PUT", "POST"]),
+            (one + "/files/<path:name>", "delete", self.delete, ["DELETE"]),
+        )
 
     def resources(self, **place: str) -> Response:
         """Lists the resources of a level; `all=true` adds those of the scans of a session."""
@@ -258,10 +262,14 @@ def session_level(session: Row) -> Level:
 
 
 def scan_level(session: Row, scan: Row) -> Level:
-    """The level of one scan; XNAT names its folder in zips `<id>-<type>`."""
-    folder = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{scan['id']}-{scan['type']}")
+    """The level of one scan."""
     return Level(
         owner=scan_owner(session, scan),
-        uri=f"/data/experiments/{session['id']}/scans/{scan['id']}",
-        zip_folder=f"{session['label']}/scans/{folder}",
+        uri=f"/data/experiments/{session['id']}/scans/{quote(scan['id'], safe='')}",
+        zip_folder=scan_folder(session["label"], scan["id"], scan["type"]),
     )
+
+
+def scan_folder(session_label: str, scan_id: str, scan_type: str) -> str:
+    """The folder of a scan in zips: XNAT names it `<session>/scans/<id>-<type>`."""
+    return f"{session_label}/scans/" + re.sub(r"[^A-Za-z0-9_.-]", "_", f"{scan_id}-{scan_type}")

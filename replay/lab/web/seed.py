@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from replay.lab.web.database import SCHEMA_LOCK, Connection, Database
 from replay.lab.web.errors import SettingsError
 
@@ -21,9 +23,14 @@ def seed_when_empty(database: Database, archive: Path) -> int:
         if connection.execute("SELECT 1 FROM xnat_projectdata LIMIT 1").fetchone() is not None:
             return 0
         manifest = _read(archive / MANIFEST)
-        _projects(connection, manifest)
-        subjects = _subjects(connection, manifest)
-        _sessions(connection, manifest, subjects, archive)
+        try:
+            _projects(connection, manifest)
+            _sessions(connection, manifest, _subjects(connection, manifest), archive)
+        except KeyError as problem:
+            raise SettingsError(f"{archive / MANIFEST}: an entry lacks {problem}: write the manifest anew") from problem
+        except (psycopg.DataError, psycopg.IntegrityError) as problem:
+            reason = str(problem).splitlines()[0]
+            raise SettingsError(f"{archive / MANIFEST}: does not fit together ({reason}): write it anew") from problem
         for table in ("xnat_subjectdata", "xnat_experimentdata", "xnat_imagescandata", "catalog_entry"):
             connection.execute(f"ANALYZE {table}".encode())
         return len(manifest.get("sessions", []))

@@ -4,8 +4,8 @@ A study description is made from the DICOM headers at the first request and kept
 """
 
 import json
+import struct
 from collections.abc import Iterable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +14,7 @@ import pydicom
 from flask import Blueprint, Response, jsonify, render_template, send_from_directory
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.uid import UID
-from pydicom.valuerep import IS, DSfloat, PersonName
+from pydicom.valuerep import IS, DSfloat
 
 from replay.lab.web.catalogue import Catalogue, scan_owner
 from replay.lab.web.database import Row
@@ -32,6 +31,10 @@ _SERIES_KEYWORDS = ("SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "M
 _STUDY_KEYWORDS = ("StudyInstanceUID", "StudyDescription", "StudyDate", "StudyTime", "PatientName", "PatientID")
 
 
+UNREADABLE = (InvalidDicomError, OSError, EOFError, ValueError, struct.error)
+"""What reading a file that is no DICOM, or a damaged one, can raise."""
+
+
 def plain(value: object) -> Any:
     """Turns a DICOM value into what JSON has: numbers, strings, lists, None."""
     if isinstance(value, MultiValue | list | tuple):
@@ -42,15 +45,13 @@ def plain(value: object) -> Any:
         return float(value)
     if isinstance(value, int) or value is None:
         return value
-    if isinstance(value, UID | PersonName | str | date):
-        return str(value)
     return str(value)
 
 
 def header(path: Path, keywords: Iterable[str]) -> dict[str, Any]:
     """Reads these keywords of a DICOM file, without its pixels; absent and empty ones are left out."""
     wanted = list(keywords)
-    dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(wanted))
+    dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[*wanted])
     values = {keyword: plain(dataset.get(keyword)) for keyword in wanted}
     return {keyword: value for keyword, value in values.items() if value not in (None, "")}
 
@@ -66,7 +67,7 @@ def study_document(files: Iterable[tuple[str, Path]], transaction: str) -> dict[
     for address, path in files:
         try:
             found = header(path, keywords)
-        except (InvalidDicomError, OSError):
+        except UNREADABLE:
             continue
         if not {"StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Rows", "Columns"} <= found.keys():
             continue

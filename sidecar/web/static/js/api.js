@@ -2,8 +2,10 @@
 
 export class ApiError extends Error {}
 
-/** GET a JSON answer; the parameters that are null or empty are left out. */
-export async function get(path, parameters = {}) {
+const PATIENCE_MS = 60000;
+
+/** GET a JSON answer; parameters that are null or empty are left out. Throws AbortError when `signal` says so. */
+export async function get(path, parameters = {}, signal = null) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== null && value !== undefined && value !== "") query.set(name, value);
@@ -13,12 +15,14 @@ export async function get(path, parameters = {}) {
   try {
     answer = await fetch(`/api/v1/${path}${text ? `?${text}` : ""}`, {
       headers: { Accept: "application/json" },
-      signal: AbortSignal.timeout(15000),
+      signal: AbortSignal.any([AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])]),
     });
   } catch (error) {
+    if (signal?.aborted) throw error;
     throw new ApiError("The sidecar does not answer", { cause: error });
   }
   const body = await answer.json().catch(() => null);
+  signal?.throwIfAborted();
   if (!answer.ok || body === null) {
     const failure = new ApiError(body?.detail ?? `The sidecar answers ${answer.status}`);
     failure.status = answer.status;
@@ -28,11 +32,11 @@ export async function get(path, parameters = {}) {
 }
 
 /** All rows of a paged list, up to `most`; `more` says whether some were left. */
-export async function all(path, parameters, most) {
+export async function all(path, parameters, most, signal = null) {
   const rows = [];
   let cursor = null;
   do {
-    const page = await get(path, { ...parameters, limit: Math.min(1000, most), cursor });
+    const page = await get(path, { ...parameters, limit: Math.min(1000, most), cursor }, signal);
     rows.push(...page.rows);
     cursor = page.next_cursor ?? null;
   } while (cursor !== null && rows.length < most);

@@ -54,10 +54,11 @@ export function stretch(from, to, now = Date.now()) {
 }
 
 export function length(ms) {
+  const short = (value) => String(Number(digits(value)));
   if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 120e3) return `${digits(ms / 1000)} s`;
-  if (ms < 7200e3) return `${digits(ms / 60e3)} min`;
-  return `${digits(ms / 3600e3)} h`;
+  if (ms < 120e3) return `${short(ms / 1000)} s`;
+  if (ms < 7200e3) return `${short(ms / 60e3)} min`;
+  return `${short(ms / 3600e3)} h`;
 }
 
 /** The value of an <input type=datetime-local>. */

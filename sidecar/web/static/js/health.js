@@ -14,26 +14,26 @@ function shown(name, value) {
   return [words(name), Number.isInteger(value) ? value.toLocaleString("en") : digits(value)];
 }
 
-export function cards(answer) {
-  return answer.parts.map((part) =>
-    element(
-      "section",
-      { class: "card", "aria-label": part.part },
-      element(
-        "h3",
-        {},
-        element("span", { class: part.ready ? "state good" : "state bad" }, part.ready ? "✓ ready" : "! not ready"),
-        part.part,
-      ),
-      part.text && part.text !== "ready" ? element("p", {}, part.text) : null,
-      element(
-        "dl",
-        {},
-        ...Object.entries(part.numbers).map(([name, value]) => {
-          const [word, text] = shown(name, value);
-          return element("div", {}, element("dt", {}, word), element("dd", {}, text));
-        }),
-      ),
-    ),
+function card(part) {
+  const told = Object.entries(part.numbers);
+  const quiet = told.filter(([, value]) => value === 0).map(([name]) => shown(name, 0)[0]);
+  const state = element("span", { class: part.ready ? "state good" : "state bad" }, part.ready ? "✓ ready" : "! not ready");
+  const lines = told
+    .filter(([, value]) => value !== 0)
+    .map(([name, value]) => {
+      const [word, text] = shown(name, value);
+      return element("div", {}, element("dt", {}, word), element("dd", {}, text));
+    });
+  return element(
+    "section",
+    { class: "card", "aria-label": part.part },
+    element("h3", {}, state, part.part),
+    part.text && part.text !== "ready" ? element("p", {}, part.text) : null,
+    lines.length ? element("dl", {}, ...lines) : null,
+    quiet.length ? element("p", { class: "quiet" }, `0: ${quiet.join(", ")}`) : null,
   );
+}
+
+export function cards(answer) {
+  return answer.parts.map(card);
 }

@@ -42,6 +42,10 @@ let newest = 0; // time of the last sample of all, also outside the range
 let skew = 0; // the sidecar's clock minus this machine's
 let generation = 0; // counts the changes of the range: answers to older questions are dropped
 
+let asking = new AbortController(); // ends the questions about an older range
+let wholeAt = 0; // when everything in the range was last asked for
+let loops; // names of loops -> functions that let them run at once
+
 const now = () => Date.now() + skew;
 
 // -- what is looked at
@@ -49,11 +53,16 @@ const now = () => Date.now() + skew;
 function look(change) {
   Object.assign(state, change);
   generation += 1;
+  asking.abort();
+  asking = new AbortController();
+  wholeAt = 0;
   tip.hide();
   for (const panel of panels.values()) panel.series = null;
+  document.documentElement.dataset.busy = "yes";
+  byId("live-text").textContent = "loading…";
   showRange();
-  poll(true);
-  pollUsage();
+  loops.curves();
+  loops.usage();
 }
 
 function zoom(from, to) {
@@ -86,6 +95,9 @@ function showRange() {
 
 // -- asking
 
+/** GET, given up when the range changes. */
+const ask = (path, parameters) => get(path, parameters, asking.signal);
+
 async function poll(whole) {
   const asked = generation;
   if (state.live && !state.paused) state.view = { from: now() - state.span, to: now() };
@@ -93,8 +105,8 @@ async function poll(whole) {
   const step = stepFor(to - from);
   try {
     const [found, gapRows] = await Promise.all([
-      whole ? get("containers") : null,
-      get("gaps", { from: ns(from), to: ns(to) }),
+      whole ? ask("containers") : null,
+      ask("gaps", { from: ns(from), to: ns(to) }),
       pollActions(whole, from, to, asked),
     ]);
     if (asked !== generation) return;
@@ -120,8 +132,9 @@ async function pollSeries(panel, step, from, to, asked) {
   if (!panel.series || panel.series.step !== step) panel.series = new Series(step);
   const { series } = panel;
   const begin = Math.max(from - 2 * step, series.edge ?? 0);
-  const answer = await get("samples", {
+  const answer = await ask("samples", {
     container: panel.name,
+    source: to - from > 2 * 3600e3 && panel.sources.includes("docker") ? "docker" : null, // a tenth of the rows
     from: ns(begin - (begin % step)),
     to: ns(to),
     step: `${step}ms`,
@@ -133,7 +146,7 @@ async function pollSeries(panel, step, from, to, asked) {
 
 async function pollActions(whole, from, to, asked) {
   const start = whole ? from : Math.max(from, to - FRESH_MS);
-  const { rows, more } = await all("actions", { from: ns(start), to: ns(to), overlapping: "true" }, MOST_ACTIONS);
+  const { rows, more } = await all("actions", { from: ns(start), to: ns(to), overlapping: "true" }, MOST_ACTIONS, asking.signal);
   if (asked !== generation) return;
   if (whole) {
     actions.clear();
@@ -159,7 +172,7 @@ async function pollUsage() {
   const asked = generation;
   const { from, to } = state.view;
   try {
-    const answer = await get("usage", { from: ns(from), to: ns(to), source: state.source, session: state.session });
+    const answer = await ask("usage", { from: ns(from), to: ns(to), source: state.source, session: state.session });
     if (asked !== generation) return;
     usage = answer;
     byId("usage-range").textContent = stretch(from, to, now());
@@ -243,6 +256,7 @@ function arrange(containers) {
     const panel = panels.get(told.name);
     const limit = told.memory_limit_bytes;
     panel.limit = limit;
+    panel.sources = told.sources;
     panel.stateText.textContent = told.state ?? "";
   }
   newest = Math.max(0, ...containers.map((one) => (one.last_sample?.time_ns ?? 0) / 1e6));
@@ -356,6 +370,7 @@ let lastAnswer = Date.now();
 
 function answered() {
   lastAnswer = Date.now();
+  delete document.documentElement.dataset.busy;
   byId("problem").hidden = true;
   const last = Math.max(0, ...[...panels.values()].map((panel) => panel.series?.last?.time ?? 0));
   const behind = now() - last;
@@ -370,6 +385,7 @@ function answered() {
 }
 
 function failed(error) {
+  if (error.name === "AbortError") return; // the range has changed meanwhile
   if (!(error instanceof ApiError)) throw error;
   byId("live").dataset.look = "bad";
   byId("live-text").textContent = "not connected";
@@ -382,23 +398,30 @@ function failed(error) {
 
 // -- loops
 
-/** Run `work` again and again, `pause` milliseconds after it ended; while the page is hidden it rests. */
+/**
+ * Run `work` again and again, `pause()` milliseconds after it ended; while the page is hidden it rests. Returns a function that
+ * runs it at once, or once more if it is running: never twice at the same time.
+ */
 function every(pause, work) {
   let running = false;
+  let again = false;
   let timer = null;
   const turn = async () => {
     clearTimeout(timer);
+    again ||= running;
     if (running || document.hidden) return;
     running = true;
     try {
       await work();
     } finally {
       running = false;
-      timer = setTimeout(turn, pause());
+      timer = setTimeout(turn, again ? 0 : pause());
+      again = false;
     }
   };
   document.addEventListener("visibilitychange", turn);
   turn();
+  return turn;
 }
 
 function wire() {
@@ -451,7 +474,8 @@ function refilter(change) {
   Object.assign(state, change);
   tip.hide();
   draw();
-  pollUsage();
+  if (state.paused) pollUsage();
+  else loops.usage();
 }
 
 function recolour() {
@@ -477,19 +501,23 @@ async function begin() {
   byId("chips").replaceChildren(...catalogue.chips(state.hidden, () => refilter({})));
   wire();
   showRange();
-  let whole = 0;
-  every(
-    liveMs,
-    async () => {
-      if ((!state.live || state.paused) && Date.now() - whole < wholeMs()) return;
-      if (state.paused) return;
-      const due = Date.now() - whole > wholeMs();
-      if (due) whole = Date.now();
+  loops = {
+    curves: every(liveMs, async () => {
+      const due = Date.now() - wholeAt > wholeMs();
+      const still = state.paused || !state.live;
+      if (state.paused && wholeAt) return;
+      if (still && !due) return;
+      if (due) wholeAt = Date.now();
       await poll(due);
-    },
-  );
-  // A long range is costly to sum up and changes little.
-  every(() => Math.min(60e3, Math.max(3000, state.span / 200)), () => (state.paused ? null : pollUsage()));
+    }),
+    // A long range is costly to sum up and changes little.
+    usage: every(
+      () => Math.min(60e3, Math.max(3000, state.span / 200)),
+      async () => {
+        if (!state.paused) await pollUsage();
+      },
+    ),
+  };
   every(() => 5000, pollHealth);
   if (document.documentElement.dataset.capacity === "yes") every(() => 10000, pollHeadroom);
 }
