@@ -46,7 +46,7 @@ def check_docker(config: Config) -> Finding:
         chosen = parse_selectors(config["containers"])
         found = DockerEngine(endpoint, timeout_s=5).containers()
     except CollectError as fault:
-        return Finding("docker", "warning", fault.what, f"{fault.remedy}, or set TRACEMARK_DOCKER=off")
+        return Finding("docker", "warning", fault.what, fault.remedy)
     names = sorted(one.name for one in found if chosen(one.name, one.labels))
     if not names:
         return Finding("docker", "warning", f"none of {len(found)} containers is chosen", "check TRACEMARK_CONTAINERS")

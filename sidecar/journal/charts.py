@@ -12,33 +12,33 @@ RAW_ROWS = 2000
 #: past this between two samples the CPU use in between is unknown, not their mean
 _HOLE_NS = 15_000_000_000
 
+_SERIES = """container = (SELECT no FROM names WHERE name = :container)
+        AND source = (SELECT no FROM names WHERE name = :source)"""
+
 # CPU use between two samples by the wall clock, in percent of one core. Unknown across a restart of the container (its counter
-# begins anew) and across a hole. A frame's own percentage, by the Docker CLI's formula, goes before it.
-_PIECES = """
+# begins anew) and across a hole. A frame's own percentage, by the Docker CLI's formula, goes before it. It is computed apart from
+# the rest because the look back at each sample's predecessor costs with every column that is dragged along.
+_ROWS = f"""
 WITH counted AS (
     SELECT
-        time_ns, container_id, cpu_total_ns, cpu_percent, memory_bytes, rx_bytes, tx_bytes, block_read_bytes, block_write_bytes,
-        throttled_ns, pids, lag(cpu_total_ns) OVER past AS cpu_before, lag(time_ns) OVER past AS before_ns,
-        lag(container_id) OVER past AS id_before
+        time_ns, cpu_percent, cpu_total_ns - lag(cpu_total_ns) OVER past AS cpu_ns, time_ns - lag(time_ns) OVER past AS took_ns,
+        container_id = lag(container_id) OVER past AS same
     FROM samples
-    WHERE container = (SELECT no FROM names WHERE name = :container) AND source = (SELECT no FROM names WHERE name = :source)
-        AND time_ns >= coalesce((
-            SELECT max(time_ns) FROM samples
-            WHERE container = (SELECT no FROM names WHERE name = :container)
-                AND source = (SELECT no FROM names WHERE name = :source) AND time_ns < :from_ns), :from_ns)
-        AND time_ns < :to_ns
+    WHERE {_SERIES} AND time_ns < :to_ns AND time_ns >= coalesce(
+        (SELECT max(time_ns) FROM samples WHERE {_SERIES} AND time_ns < :from_ns), :from_ns)
     WINDOW past AS (ORDER BY time_ns)
 ), pieces AS (
-    SELECT *,
-        CASE WHEN id_before = container_id AND cpu_total_ns >= cpu_before AND time_ns - before_ns < :hole_ns
-            THEN time_ns - before_ns END AS took_ns,
-        cpu_total_ns - cpu_before AS cpu_ns
+    SELECT time_ns / :step_ns AS step, cpu_percent, cpu_ns, CASE WHEN same AND cpu_ns >= 0 AND took_ns < :hole_ns THEN took_ns END AS took_ns
     FROM counted WHERE time_ns >= :from_ns
-), rows AS (
+), cpu AS (
     SELECT
-        {time} AS time_ns,
+        step,
         coalesce(avg(cpu_percent), 100.0 * sum(CASE WHEN took_ns IS NOT NULL THEN cpu_ns END) / sum(took_ns)) AS cpu_percent,
-        max(coalesce(cpu_percent, CASE WHEN took_ns IS NOT NULL THEN 100.0 * cpu_ns / took_ns END)) AS cpu_percent_max,
+        max(coalesce(cpu_percent, 100.0 * cpu_ns / took_ns)) AS cpu_percent_max
+    FROM pieces GROUP BY step
+), rest AS (
+    SELECT
+        time_ns / :step_ns AS step,
         max(cpu_total_ns) / 1e9 AS cpu_seconds_total,
         CAST(avg(memory_bytes) AS INTEGER) AS memory_bytes,
         max(memory_bytes) AS memory_bytes_max,
@@ -49,9 +49,12 @@ WITH counted AS (
         max(throttled_ns) / 1e9 AS throttled_seconds,
         max(pids) AS pids,
         count(*) AS samples
-    FROM pieces GROUP BY {group}
+    FROM samples WHERE {_SERIES} AND time_ns >= :from_ns AND time_ns < :to_ns
+    GROUP BY step
+), rows AS (
+    SELECT step * :step_ns AS time_ns, * FROM rest JOIN cpu USING (step)
 )
-"""
+"""  # noqa: S608
 _COLUMNS = (
     "time_ns",
     "cpu_percent",
@@ -85,21 +88,18 @@ def chart(
     values = {"container": container, "source": source, "from_ns": from_ns, "to_ns": to_ns, "hole_ns": _HOLE_NS}
     if step_ns is None:
         many = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM samples WHERE container = (SELECT no FROM names WHERE name = :container) "
-            "AND source = (SELECT no FROM names WHERE name = :source) AND time_ns >= :from_ns AND time_ns < :to_ns LIMIT :limit)",
+            f"SELECT count(*) FROM (SELECT 1 FROM samples WHERE {_SERIES} "  # noqa: S608
+            "AND time_ns >= :from_ns AND time_ns < :to_ns LIMIT :limit)",
             values | {"limit": RAW_ROWS + 1},
         ).fetchone()[0]
         if many > RAW_ROWS:
             # One step less than rows: steps are aligned, so that the first and the last are cut.
             step_ns = _round_step(-(-_extent(connection, values) // (RAW_ROWS - 1)))
-    if step_ns is None:
-        sql = _PIECES.format(time="time_ns", group="time_ns")
-    else:
-        values |= {"step_ns": max(1, step_ns)}
-        sql = _PIECES.format(time="min(time_ns) / :step_ns * :step_ns", group="time_ns / :step_ns")
+    # One nanosecond: every sample is a step of its own.
+    values["step_ns"] = 1 if step_ns is None else max(1, step_ns)
     pairs = ", ".join(f"'{name}', {name}" for name in _COLUMNS)
     rows = connection.execute(
-        f"{sql} SELECT json_group_array(json_object({pairs})) FROM (SELECT * FROM rows ORDER BY time_ns)",  # noqa: S608
+        f"{_ROWS} SELECT json_group_array(json_object({pairs})) FROM (SELECT * FROM rows ORDER BY time_ns)",  # noqa: S608
         values,
     ).fetchone()[0]
     head = json.dumps({"container": container, "source": source, "step_ns": step_ns}, separators=(",", ":"))
@@ -108,8 +108,8 @@ def chart(
 
 def _extent(connection: sqlite3.Connection, values: dict[str, str | int | None]) -> int:
     first, last = connection.execute(
-        "SELECT min(time_ns), max(time_ns) FROM samples WHERE container = (SELECT no FROM names WHERE name = :container) "
-        "AND source = (SELECT no FROM names WHERE name = :source) AND time_ns >= :from_ns AND time_ns < :to_ns",
+        f"SELECT min(time_ns), max(time_ns) FROM samples WHERE {_SERIES} "  # noqa: S608
+        "AND time_ns >= :from_ns AND time_ns < :to_ns",
         values,
     ).fetchone()
     return int(last - first)

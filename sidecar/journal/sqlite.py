@@ -143,7 +143,7 @@ class SqliteJournal:
         """The writing connection inside a transaction: committed at the end of the block, rolled back when it raises."""
         with self._writing, faults(self.path):
             self._write.execute("BEGIN IMMEDIATE")
-            before = self._catch_up()
+            self._catch_up()
             try:
                 yield self._write
                 self._write.execute("COMMIT")
@@ -151,7 +151,7 @@ class SqliteJournal:
                 # SQLite has itself rolled back after some errors, a full disk among them.
                 if self._write.in_transaction:
                     self._write.execute("ROLLBACK")
-                self._position = before
+                # Names that were numbered in this transaction have no number now; positions that were taken are left out.
                 self._names = {None: None}
                 raise
 
@@ -179,7 +179,7 @@ class SqliteJournal:
         with self._reading, faults(self.path):
             return self._read.execute(sql, parameters).fetchall()
 
-    def _catch_up(self) -> int:
+    def _catch_up(self) -> None:
         # Another program (`tracemark forget`) may have written since: its rows have positions, and its names numbers.
         version: int = self._write.execute("PRAGMA data_version").fetchone()[0]
         if version != self._seen_version:
@@ -189,7 +189,6 @@ class SqliteJournal:
             self._position = max((row[0] or 0 for row in rows), default=0)
             self._names = {None: None}
             self._seen_version = version
-        return self._position
 
     def _take(self, count: int) -> int:
         first = self._position + 1

@@ -247,6 +247,7 @@ def test_overlapping_actions_share_the_height_and_curves_end_where_samples_stay_
           series.extend([row(3000, 4), row(4000, 5), row(60000, 6)]);
           done({
             segments: regions.segments(actions, 0, 100, ['a', 'b']),
+            gathered: regions.gather(regions.segments(actions, 0, 100, ['a', 'b']), 20),
             rows: regions.rows(actions, 2).map((one) => one.row),
             plain: series.columns([])[1],
             gapped: series.columns([{ from: 1500, to: 1600 }])[1],
@@ -260,6 +261,13 @@ def test_overlapping_actions_share_the_height_and_curves_end_where_samples_stay_
         (20, 30, ["a", "b"], ["a"]),
         (30, 45, ["a"], []),
         (90, 100, ["b"], ["b"]),
+    ]
+    assert found["gathered"]["wide"] == []
+    columns = [(one["from"], one["share"], one["names"]) for one in found["gathered"]["columns"]]
+    assert columns == [
+        (0, 0.5, [["b", 1]]),
+        (20, 1, [["a", pytest.approx(0.8)], ["b", pytest.approx(0.2)]]),
+        (80, 0.5, [["b", 1]]),
     ]
     assert found["rows"] == [0, 1, 1, 0]
     assert found["plain"] == [1, 2, 4, 5, None, 6]

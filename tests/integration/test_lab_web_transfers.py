@@ -158,6 +158,17 @@ def test_the_upload_page_puts_a_file_into_the_cache_and_imports_it(lab: LabWeb) 
     assert session.post(f"{lab.url}/data/services/import", params=query, timeout=10).status_code == 404  # used up
 
 
+def test_a_bare_upload_that_calls_itself_a_form_is_taken_as_it_is(lab: LabWeb) -> None:
+    auth = ("researcher", lab.users["researcher"])
+    packed = requests.get(f"{lab.url}/data/experiments/XNAT_E00002/scans/ALL/files?format=zip", auth=auth, timeout=60).content
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}  # as curl --data-binary sends it
+    where = {"project": "HEAD_CT", "subject": "BARE", "session": "BARE_CT1"}
+    place = f"{lab.url}/data/services/import"
+    answer = requests.post(place, params=where, data=packed, headers=headers, auth=auth, timeout=60)
+    assert answer.status_code == 400
+    assert "big.dcm is no DICOM file" in answer.text  # the archive was unpacked: its only file is noise
+
+
 def test_sigterm_ends_it_quickly_even_in_the_middle_of_a_download(database: str, tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     with running_lab_web(tmp_path, database) as lab:

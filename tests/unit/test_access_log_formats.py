@@ -41,6 +41,22 @@ def test_every_format_has_a_case() -> None:
     assert {case["format"] for case in CASES if not case.get("refused")} == set(FORMATS)
 
 
+def test_each_line_has_its_own_trace_content_type_and_status() -> None:
+    reader = LineReader("nginx")
+    got = []
+    for trace, kind, status in (("a", "text/html", 200), ("a", "text/css", 304), ("b", "text/html", 200), ("-", "-", 404)):
+        line = tm1(1795341170, 0.1, "GET", "/", status=status, content_type=kind, trace=f"00-{trace * 32}-{trace * 16}-01")
+        found = reader.read("tm1", line.rstrip("\n"))
+        assert found is not None
+        got.append((found[0].session, found[0].action_id, found[0].content_type, found[0].status))
+    assert got == [
+        ("a" * 32, "a" * 16, "text/html", 200),
+        ("a" * 32, "a" * 16, "text/css", 304),
+        ("b" * 32, "b" * 16, "text/html", 200),
+        (None, None, None, 404),
+    ]
+
+
 def test_a_format_that_is_none_is_named() -> None:
     with pytest.raises(InvalidRecordError, match="log format 'squid' is unknown: use one of tm1"):
         parse_line("squid", "x")  # type: ignore[arg-type]

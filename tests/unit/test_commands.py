@@ -153,7 +153,7 @@ def test_check_says_what_to_do_for_each_part(tmp_path: Path) -> None:
         }
     )
     seen = {finding.part: finding for finding in findings(config)}
-    assert seen["docker"].do.startswith("start the engine")
+    assert seen["docker"].do.startswith("start Docker")
     assert seen["cgroup"].do.startswith("mount /sys/fs/cgroup")
     assert "matches no file yet" in seen["nginx log"].what
     assert seen["journal"].state == "failed"

@@ -52,7 +52,7 @@ def test_who_counts_as_a_browser(user_agent: str, browser: bool) -> None:
     ],
 )
 def test_csrf_rule(method: str, path: str, user_agent: str, given: str | None, refused: bool) -> None:
-    found = csrf_refused(method=method, path=path, user_agent=user_agent, expected="token", given=given)
+    found = csrf_refused(method=method, path=path, user_agent=user_agent, expected="token", given=lambda: given)
     assert found is refused
 
 

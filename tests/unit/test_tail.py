@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar.collect import log_file
+from sidecar.collect.tail import Tail
 from tests.support.access_log import Following, combined
 
 
@@ -231,7 +232,7 @@ def test_a_line_without_any_end_is_skipped_and_counted_and_a_crash_within_it_too
     following = Following(path)
     following.poll()
     following.restart()
-    append(path, "y" * log_file.CHUNK, "z\n", combined(2))
+    append(path, "y" * 100, "\n", combined(2))
     following.poll()
     assert following.sent == [1, 2]
     assert following.health["too_long_lines"] == 1
@@ -244,6 +245,32 @@ def test_a_block_has_a_bounded_number_of_lines(path: Path) -> None:
     following.poll()
     assert following.sent == list(range(12_001))
     assert following.sink.puts >= 3
+
+
+def test_a_cut_between_looking_and_reading_is_seen(path: Path) -> None:
+    append(path, combined(1))
+    tail = Tail(str(path), {}.get)
+    tail.look()
+    block = tail.read()
+    assert block is not None
+    block.file.done(block)
+    path.write_text(combined(2, second=1) + combined(3))
+    block = tail.read()
+    assert block is not None
+    assert (block.offset, len(block.lines), tail.cuts) == (0, 2, 1)
+    tail.close()
+
+
+def test_an_old_file_is_not_let_go_before_it_is_read(tmp_path: Path) -> None:
+    for day in range(3):
+        file = tmp_path / f"log.{day}.txt"
+        append(file, combined(day))
+        os.utime(file, (1_000_000 + day * 86400, 1_000_000 + day * 86400))
+    tail = Tail(str(tmp_path / "log.*.txt"), {}.get)
+    for _ in range(10):
+        tail.look()  # as when a full queue holds up reading
+    assert len(tail.files) == 3
+    tail.close()
 
 
 def test_the_clock_set_back_changes_nothing(path: Path) -> None:

@@ -172,16 +172,46 @@ def test_on_a_full_disk_markers_are_not_acknowledged_samples_dropped_and_the_gap
     assert len(journal.read(Gap)) == 1
 
 
-def test_what_waits_on_a_full_disk_keeps_its_order(writer: Writer, journal: MemoryJournal, clock: ManualClock) -> None:
+def test_what_waits_on_a_full_disk_keeps_its_order(journal: MemoryJournal, clock: ManualClock) -> None:
     journal.full = True
+    writer = Writer(journal, clock, batch=2)
     for n in range(5):
         assert writer.put([make.request(T0 + n)], {"log/nginx/1": str(n)})
+    writer.start()
     wait_until(lambda: writer.health()["failed_commits"], "the failure to be noticed")
     journal.full = False
     clock.advance(6)
     wait_until(lambda: len(journal.read(Request)) == 5, "the recovery")
     assert [record.start_ns - T0 for _, record in journal.read(Request)] == [0, 1, 2, 3, 4]
     assert journal.note("log/nginx/1") == "4"
+    assert writer.stop()
+
+
+class PoisonedThenFull(MemoryJournal):
+    """Refuses a record of route /bad, and is full once after that."""
+
+    def append(self, records: Sequence[Record], notes: Mapping[str, str] | None = None) -> int:
+        if any(isinstance(record, Request) and record.route == "/bad" for record in records):
+            self.full = len(records) == 1
+            raise InvalidRecordError("a record does not fit", "mend it")
+        try:
+            return super().append(records, notes)
+        finally:
+            self.full = False
+
+
+def test_a_disk_that_fills_up_while_a_bad_record_is_looked_for_loses_nothing(clock: ManualClock) -> None:
+    journal = PoisonedThenFull()
+    writer = Writer(journal, clock)
+    for n, route in enumerate(("/good", "/bad", "/waits", "/waits too")):
+        assert writer.put([make.request(T0 + n, route=route)])
+    writer.start()
+    wait_until(lambda: writer.health()["failed_commits"], "the full disk to be noticed")
+    clock.advance(6)
+    wait_until(lambda: writer.health()["writable"], "the recovery")
+    assert writer.stop()
+    assert [record.route for _, record in journal.read(Request)] == ["/good", "/waits", "/waits too"]
+    assert writer.health()["dropped"] == 1
 
 
 def test_the_queue_stays_bounded_on_a_full_disk(writer: Writer, journal: MemoryJournal) -> None:

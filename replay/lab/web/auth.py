@@ -49,13 +49,16 @@ def is_browser(user_agent: str) -> bool:
     return _BROWSER.search(user_agent) is not None
 
 
-def csrf_refused(*, method: str, path: str, user_agent: str, expected: str, given: str | None) -> bool:
-    """Applies XNAT's rule: actions are always checked, REST writes only when they come from a browser."""
+def csrf_refused(*, method: str, path: str, user_agent: str, expected: str, given: Callable[[], str | None]) -> bool:
+    """Applies XNAT's rule: actions are always checked, REST writes only when they come from a browser.
+
+    `given` is asked only where the rule applies, because looking for the token may mean reading the body as a form.
+    """
     if path.startswith("/app/action/"):
         checked = method == "POST"
     else:
         checked = path.startswith("/data/") and method in _CSRF_METHODS and is_browser(user_agent)
-    return checked and not hmac.compare_digest((given or "").encode(), expected.encode())
+    return checked and not hmac.compare_digest((given() or "").encode(), expected.encode())
 
 
 class Sessions:

@@ -100,7 +100,7 @@ class Gate:
             path=path,
             user_agent=_user_agent(),
             expected=web_session().csrf,
-            given=_given_token(),
+            given=_given_token,
         ):
             return replies.error_page(403, "INVALID CSRF: the request lacks the right XNAT_CSRF token")
         return None

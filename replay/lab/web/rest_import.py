@@ -1,7 +1,7 @@
 """Uploads over REST: the import service, the user's cache, the prearchive and its actions."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -51,7 +51,8 @@ class ImportRoutes:
 
     def take_in(self) -> Response:
         """Imports the body, or the cached file that `src` names; answers with one address per line."""
-        asked = request.values
+        # A body that calls itself a form may still be the bare upload (curl --data-binary): only real forms are read.
+        asked = request.values if request.mimetype == "multipart/form-data" else request.args
         destination = asked.get("dest", "")
         project, subject, session = asked.get("project"), asked.get("subject"), asked.get("session")
         if destination.startswith(("/archive/projects/", "/prearchive/projects/")):
@@ -67,7 +68,7 @@ class ImportRoutes:
         overwrite = asked.get("overwrite", "none")
         if overwrite not in ("none", "append", "delete"):
             raise Refused(400, f"overwrite is {overwrite}: write none, append or delete.")
-        if _waits(destination, asked.get("prearchive_code"), asked.get("import-handler"), wish.project):
+        if _waits(destination, asked, wish.project):
             lines = [_prearchive_uri(one) for one in sessions]
         else:
             lines = [_archive_uri(self._prearchive.archive(one, ArchiveWish(overwrite=overwrite))) for one in sessions]
@@ -184,17 +185,17 @@ class ImportRoutes:
         return self._archive / CACHE / safe_name(user_name()) / safe_name(place) / safe_name(name)
 
 
-def _waits(destination: str, code: str | None, handler: str | None, project: str | None) -> bool:
+def _waits(destination: str, asked: Mapping[str, str], project: str | None) -> bool:
     """Tells whether an import ends in the prearchive: by destination, by code, else by the handler's habit."""
     if destination:
         return destination.startswith("/prearchive")
     if project is None:
         return True
-    if code is not None:
-        return code == "0"
-    if request.values.get("Direct-Archive") == "true":
+    if "prearchive_code" in asked:
+        return asked["prearchive_code"] == "0"
+    if asked.get("Direct-Archive") == "true":
         return False
-    return handler in ("DICOM-zip", "gradual-DICOM", "inbox")
+    return asked.get("import-handler") in ("DICOM-zip", "gradual-DICOM", "inbox")
 
 
 def _archive_uri(experiment: Row) -> str:

@@ -2,7 +2,7 @@
 
 import { bytes, clock, percent } from "./format.js";
 import { hatch, token } from "./paint.js";
-import { segments } from "./regions.js";
+import { gather, segments } from "./regions.js";
 
 export const LEFT = 92;
 export const RIGHT = 72;
@@ -143,16 +143,28 @@ export class Chart {
     ctx.fillStyle = token("--plot");
     ctx.fillRect(left, top, width, height);
     const alpha = Number(token("--region-alpha"));
-    for (const region of this.regions) {
+    const narrow = 2 * uPlot.pxRatio;
+    const { wide, columns } = gather(this.regions, ((this.view.to - this.view.from) * narrow) / width);
+    for (const column of columns) {
+      // A column of many short actions is the fainter the less of its time they were open, yet never invisible.
+      ctx.globalAlpha = alpha * Math.max(0.45, column.share);
+      let at = top;
+      for (const [name, share] of column.names) {
+        ctx.fillStyle = this.catalogue.colour(name);
+        ctx.fillRect(x(column.from), at, narrow, height * share);
+        at += height * share;
+      }
+    }
+    for (const region of wide) {
       // Actions open at the same time share the height, each in its own colour.
       const from = x(region.from);
-      const wide = Math.max(uPlot.pxRatio, x(region.to) - from);
+      const across = x(region.to) - from;
       const high = height / region.names.length;
       region.names.forEach((name, index) => {
         ctx.globalAlpha = alpha;
         ctx.fillStyle = this.catalogue.colour(name);
-        ctx.fillRect(from, top + index * high, wide, high);
-        if (wide > 4 * uPlot.pxRatio && region.begins.includes(name)) {
+        ctx.fillRect(from, top + index * high, across, high);
+        if (across > 2 * narrow && region.begins.includes(name)) {
           ctx.globalAlpha = Math.min(1, 3 * alpha);
           ctx.fillRect(from, top + index * high, uPlot.pxRatio, high);
         }

@@ -9,15 +9,23 @@ const BAR = 14;
 const MOST_ROWS = 4;
 const MOST_LANES = 60;
 
-/** Sessions in the order of their first action; what has no session shares one lane per source. */
+/**
+ * Sessions in the order of their first action; what has no session shares one lane per source. More sessions than MOST_LANES
+ * share a lane per role.
+ */
 export function group(actions) {
+  const sessions = new Set(actions.map((action) => action.session ?? action.source));
+  const shared = sessions.size > MOST_LANES;
   const lanes = new Map();
   for (const action of actions) {
-    const key = action.session ?? action.source;
-    if (!lanes.has(key)) lanes.set(key, { key, label: label(action), actions: [] });
+    const own = action.session ?? action.source;
+    const key = shared ? (action.role ?? action.source) : own;
+    if (!lanes.has(key)) lanes.set(key, { label: shared ? key : label(action), actions: [], sessions: new Set() });
     lanes.get(key).actions.push(action);
+    lanes.get(key).sessions.add(own);
   }
-  return [...lanes.values()];
+  for (const lane of lanes.values()) if (shared) lane.label += ` × ${lane.sessions.size}`;
+  return { lanes: [...lanes.values()], sessions: sessions.size, shared };
 }
 
 function label(action) {
@@ -41,10 +49,10 @@ export class Lanes {
     host.addEventListener("blur", () => this.#choose(null));
   }
 
-  /** Draw the actions of a range; returns how many lanes there are and how many are drawn. */
+  /** Draw the actions of a range; returns how many sessions there are and whether they share lanes. */
   show(actions, view) {
-    const lanes = group(actions);
-    const drawn = lanes.slice(0, MOST_LANES).map((lane) => ({ ...lane, rows: rows(lane.actions, MOST_ROWS) }));
+    const { lanes, sessions, shared } = group(actions);
+    const drawn = lanes.map((lane) => ({ ...lane, rows: rows(lane.actions, MOST_ROWS) }));
     const heights = drawn.map((lane) => (1 + Math.max(0, ...lane.rows.map((one) => one.row))) * ROW + 3);
     const width = this.host.clientWidth;
     const height = heights.reduce((sum, one) => sum + one, 0);
@@ -79,7 +87,7 @@ export class Lanes {
       top += heights[index];
     });
     this.host.dataset.bars = String(this.bars.length);
-    return { lanes: lanes.length, drawn: drawn.length };
+    return { sessions, shared };
   }
 
   #bar(ctx, action, from, to, top) {

@@ -338,11 +338,12 @@ function draw() {
   byId("older").hidden = newest === 0;
   if (newest) byId("older-when").textContent = `${day(newest)} ${clock(newest)}`;
   byId("curves").hidden = samples === 0;
-  const { lanes: many, drawn } = lanes.show(shown, view);
-  byId("lanes-empty").hidden = many > 0;
+  const { sessions, shared } = lanes.show(shown, view);
+  byId("lanes-empty").hidden = sessions > 0;
   byId("lanes-note").textContent =
-    (drawn < many ? `the first ${drawn} of ${many} sessions` : `${many} ${many === 1 ? "lane" : "lanes"}, ${shown.length} actions`) +
-    (state.more ? `; only the first ${MOST_ACTIONS} actions of this range are loaded: zoom in for all` : "");
+    `${sessions} ${sessions === 1 ? "session" : "sessions"}, ${shown.length} actions` +
+    (shared ? "; a lane per role, choose a shorter range for a lane per session" : "") +
+    (state.more ? `; only the first ${MOST_ACTIONS} actions of this range are loaded` : "");
   byId("shown").textContent = `${stretch(view.from, view.to, now())} (${length(view.to - view.from)}, ${zone()})`;
   listSessions();
 }

@@ -45,3 +45,32 @@ export function rows(actions, most) {
     return { action, row };
   });
 }
+
+/**
+ * Stretches narrower than `least` are gathered into columns of that width, so that a long range shows how busy it was instead of
+ * many layers of paint: {wide: [stretches], columns: [{from, to, share, names: [[name, share of the height]]}]}.
+ */
+export function gather(stretches, least) {
+  const wide = [];
+  const bins = new Map();
+  for (const one of stretches) {
+    if (one.to - one.from >= least) {
+      wide.push(one);
+      continue;
+    }
+    const at = Math.floor(one.from / least);
+    if (!bins.has(at)) bins.set(at, new Map());
+    const bin = bins.get(at);
+    for (const name of one.names) bin.set(name, (bin.get(name) ?? 0) + (one.to - one.from) / one.names.length);
+  }
+  const columns = [...bins].map(([at, bin]) => {
+    const open = [...bin.values()].reduce((sum, time) => sum + time, 0);
+    return {
+      from: at * least,
+      to: (at + 1) * least,
+      share: Math.min(1, open / least),
+      names: [...bin].map(([name, time]) => [name, time / open]),
+    };
+  });
+  return { wide, columns };
+}

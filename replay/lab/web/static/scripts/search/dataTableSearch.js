@@ -102,7 +102,7 @@
         this.body.replaceChildren(make('tr', {className: 'empty'},
           make('td', {colSpan: this.columns.length, textContent: 'Nothing matches. Clear the filter to see everything.'})));
       }
-      this.count.textContent = `${this.total} rows`;
+      this.count.textContent = this.total === 1 ? '1 row' : `${this.total} rows`;
       this.pages();
       this.holder.dataset.total = String(this.total);
       this.holder.dataset.loads = String(Number(this.holder.dataset.loads || 0) + 1);
