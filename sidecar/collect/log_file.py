@@ -130,7 +130,9 @@ class LogFile:
         if not data:
             return None
         if len(self._first_bytes) < FINGERPRINT:
-            self._first_bytes = os.pread(self._fd, FINGERPRINT, 0)
+            first_bytes = os.pread(self._fd, FINGERPRINT, 0)
+            if not self.offset or first_bytes.startswith(self._first_bytes):
+                self._first_bytes = first_bytes  # otherwise it was cut, and `was_cut` will say so
         last = data.rfind(b"\n")
         if last < 0:
             if len(data) < CHUNK:

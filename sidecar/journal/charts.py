@@ -28,7 +28,9 @@ WITH counted AS (
         (SELECT max(time_ns) FROM samples WHERE {_SERIES} AND time_ns < :from_ns), :from_ns)
     WINDOW past AS (ORDER BY time_ns)
 ), pieces AS (
-    SELECT time_ns / :step_ns AS step, cpu_percent, cpu_ns, CASE WHEN same AND cpu_ns >= 0 AND took_ns < :hole_ns THEN took_ns END AS took_ns
+    SELECT
+        time_ns / :step_ns AS step, cpu_percent, cpu_ns,
+        CASE WHEN same AND cpu_ns >= 0 AND took_ns < :hole_ns THEN took_ns END AS took_ns
     FROM counted WHERE time_ns >= :from_ns
 ), cpu AS (
     SELECT

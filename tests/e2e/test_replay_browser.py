@@ -23,7 +23,8 @@ pytestmark = pytest.mark.browser
 PAGE = b"""<!doctype html><title>page</title><body style="height: 3000px">
 <input id="field"><button id="fetch">fetch</button><button id="download">download</button>
 <a id="next" href="/next">next</a><a id="tab" href="/tab" target="_blank">tab</a>
-<div style="position: relative"><button id="covered">covered</button><div id="cover" style="position: absolute; inset: 0"></div></div>
+<div style="position: relative"><button id="covered">covered</button>
+<div id="cover" style="position: absolute; inset: 0"></div></div>
 <button id="below" style="position: absolute; top: 2500px">below</button>
 <iframe src="/frame"></iframe><img src="http://other.test:PORT/stranger"><img src="http://127.0.0.2:PORT/stranger">
 <script>
@@ -52,7 +53,13 @@ class Server:
             def do_GET(self) -> None:
                 keep.append((self.path, self.headers.get("traceparent")))
                 file = self.path == "/file.zip"
-                body = b"PK" * 1000 if file else PAGE.replace(b"PORT", str(port).encode()) if self.path == "/" else b"<title>t</title>"
+                body = (
+                    b"PK" * 1000
+                    if file
+                    else PAGE.replace(b"PORT", str(port).encode())
+                    if self.path == "/"
+                    else b"<title>t</title>"
+                )
                 self.send_response(200)
                 self.send_header("Content-Type", "application/zip" if file else "text/html")
                 if file:
@@ -240,7 +247,10 @@ def kill(pids: set[int]) -> None:
 
 def test_a_browser_that_cannot_start_is_said(options: BrowserOptions) -> None:
     broken = BrowserOptions(
-        paths=BrowserPaths(driver=options.paths.driver, browser="/bin/false"), hosts=("127.0.0.1",), window=(800, 600), visible=False
+        paths=BrowserPaths(driver=options.paths.driver, browser="/bin/false"),
+        hosts=("127.0.0.1",),
+        window=(800, 600),
+        visible=False,
     )
     with pytest.raises(BrowserGoneError, match="the browser does not start"), opened(broken):
         pass

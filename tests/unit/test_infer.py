@@ -245,11 +245,12 @@ def test_a_line_has_the_same_action_id_whenever_it_is_read() -> None:
     assert len({action_id("f", 10), action_id("f", 11), action_id("g", 10)}) == 3
 
 
-def test_actions_are_inferred_from_one_log_only() -> None:
-    assert source_of_inference(("xnat", "tomcat", "nginx")) == "nginx"
-    assert source_of_inference(("xnat", "tomcat")) == "tomcat"
-    assert source_of_inference(("xnat",)) == "xnat"
-    assert source_of_inference(()) is None
+@pytest.mark.parametrize(
+    ("configured", "source"),
+    [(["xnat", "tomcat", "nginx"], "nginx"), (["xnat", "tomcat"], "tomcat"), (["xnat"], "xnat"), ([], None)],
+)
+def test_actions_are_inferred_from_one_log_only(configured: list[Server], source: Server | None) -> None:
+    assert source_of_inference(configured) == source
 
 
 def test_what_is_open_is_bounded() -> None:

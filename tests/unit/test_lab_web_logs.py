@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from wsgiref.util import setup_testing_defaults
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.lab.web.logs import (
@@ -55,6 +55,7 @@ def test_xnat_writes_null_for_a_missing_user_agent_and_the_payload_last() -> Non
     assert line.endswith('POST Authentication "null" SUCCESS')
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=60))
 def test_whatever_is_asked_for_stays_on_one_line(text: str) -> None:
     first = tomcat_line(host="h", at=AT, request_line=text, status=200, sent_bytes=1, duration_ms=1)

@@ -3,7 +3,7 @@
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
@@ -85,6 +85,7 @@ def test_dates_of_clients_become_dates_of_the_database() -> None:
     assert where_of(parse_search(document(body, ANY_SESSION)))[1] == ["2021-03-04"]
 
 
+@settings(deadline=None)
 @given(value=st.text(st.characters(min_codepoint=32, codec="utf-8"), max_size=50))
 def test_no_value_ever_stands_in_the_statement(value: str) -> None:
     request = SearchRequest(root_element=SUBJECT, fields=(), where=CriteriaSet("AND", (Criterion("LABEL", "=", value),)))

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replay.lab.web.zipstream import BLOCK_BYTES, Member, stream_zip
@@ -27,6 +27,7 @@ def members_of(folder: Path, contents: dict[str, bytes]) -> list[Member]:
     return members
 
 
+@settings(deadline=None)
 @given(
     contents=st.dictionaries(
         st.text(st.characters(categories=("L", "N"), include_characters="/_-."), min_size=1, max_size=40).map("a/".__add__),

@@ -249,7 +249,7 @@ def test_a_block_has_a_bounded_number_of_lines(path: Path) -> None:
 
 def test_a_cut_between_looking_and_reading_is_seen(path: Path) -> None:
     append(path, combined(1))
-    tail = Tail(str(path), {}.get)
+    tail = Tail(str(path), lambda key: None)
     tail.look()
     block = tail.read()
     assert block is not None
@@ -266,7 +266,7 @@ def test_an_old_file_is_not_let_go_before_it_is_read(tmp_path: Path) -> None:
         file = tmp_path / f"log.{day}.txt"
         append(file, combined(day))
         os.utime(file, (1_000_000 + day * 86400, 1_000_000 + day * 86400))
-    tail = Tail(str(tmp_path / "log.*.txt"), {}.get)
+    tail = Tail(str(tmp_path / "log.*.txt"), lambda key: None)
     for _ in range(10):
         tail.look()  # as when a full queue holds up reading
     assert len(tail.files) == 3

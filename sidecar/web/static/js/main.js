@@ -12,8 +12,9 @@ import { Series, stepFor } from "./series.js";
 import { actionTip, chartTip, Tip } from "./tip.js";
 import { notes, table } from "./usage.js";
 
+const RETRY_MS = 2000;
 /** Pause between two looks at the live edge; a long range changes slowly and costs more. */
-const liveMs = () => (state.span > 7200e3 ? 900 : 500);
+const liveMs = () => (failing ? RETRY_MS : state.span > 7200e3 ? 900 : 500);
 /** After this time everything in the range is asked for again: actions that were told late, containers that came or went. */
 const wholeMs = () => Math.max(15e3, state.span / 500);
 const MOST_ACTIONS = 5000;
@@ -44,6 +45,7 @@ let generation = 0; // counts the changes of the range: answers to older questio
 
 let asking = new AbortController(); // ends the questions about an older range
 let wholeAt = 0; // when everything in the range was last asked for
+let failing = false; // whether the last question went unanswered
 let loops; // names of loops -> functions that let them run at once
 
 const now = () => Date.now() + skew;
@@ -60,9 +62,9 @@ function look(change) {
   for (const panel of panels.values()) panel.series = null;
   document.documentElement.dataset.busy = "yes";
   byId("live-text").textContent = "loading…";
+  byId("live").dataset.look = "still";
   showRange();
   loops.curves();
-  loops.usage();
 }
 
 function zoom(from, to) {
@@ -124,6 +126,7 @@ async function poll(whole) {
       draw();
     }
   } catch (error) {
+    if (whole && asked === generation) wholeAt = 0;
     failed(error);
   }
 }
@@ -370,7 +373,9 @@ function listSessions() {
 let lastAnswer = Date.now();
 
 function answered() {
+  failing = false;
   lastAnswer = Date.now();
+  if (document.documentElement.dataset.busy) loops.usage(); // the curves of a new range come first
   delete document.documentElement.dataset.busy;
   byId("problem").hidden = true;
   const last = Math.max(0, ...[...panels.values()].map((panel) => panel.series?.last?.time ?? 0));
@@ -388,6 +393,7 @@ function answered() {
 function failed(error) {
   if (error.name === "AbortError") return; // the range has changed meanwhile
   if (!(error instanceof ApiError)) throw error;
+  failing = true;
   byId("live").dataset.look = "bad";
   byId("live-text").textContent = "not connected";
   const problem = byId("problem");
