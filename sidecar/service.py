@@ -30,7 +30,6 @@ from sidecar.model.catalogue import load_catalogue
 from sidecar.model.points import PointContext
 from sidecar.model.records import Gap, Server
 from sidecar.settle import Settler
-from sidecar.ship.influx import InfluxStore
 from sidecar.ship.shipper import Shipper
 from sidecar.supervise import Supervised
 from sidecar.web.app import create_app
@@ -199,6 +198,8 @@ class Service:
         url = self._config["influx_url"]
         if not url:
             return None
+        from sidecar.ship.influx import InfluxStore  # its client takes a second to load: only where it is wanted
+
         store = InfluxStore(url, self._config["influx_token"], self._config["influx_org"], self._config["influx_bucket"])
         context = PointContext(site=self._config["site"], engine_host=self._config["engine_host"])
         return Shipper(self.journal, store, self._clock, context, own_health=self.health)

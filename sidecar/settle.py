@@ -8,9 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from sidecar.analysis.join import SOURCES, covered, join, overlaps
 from sidecar.clock import Clock
 from sidecar.journal.base import Journal
-from sidecar.journal.outbox import settled_note
 from sidecar.journal.queries import Reader
 from sidecar.model.actions import pair, touched
+from sidecar.model.outbox import settled_note
 from sidecar.model.records import Action, ActionUsage, Marker, Record, Request, Sample, Session, Source
 from sidecar.model.sink import Sink
 

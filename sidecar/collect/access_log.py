@@ -124,6 +124,11 @@ class LogCollector:
             told["trouble"] = self._trouble
         return told
 
+    @property
+    def behind_bytes(self) -> int:
+        """How much of the file that is being read has not been read yet; 0 when caught up."""
+        return self._behind_bytes
+
     def _note_key(self, file_key: str) -> str:
         return f"log/{self.server}/{file_key}"
 

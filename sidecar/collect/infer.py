@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Collection
 from dataclasses import dataclass
-from typing import get_args
 from urllib.parse import parse_qs
 
 from sidecar.collect.log_formats import query_format
@@ -290,11 +288,6 @@ class Inference:
                 attributes={"evidence": "requests"} | ({} if one.sent_bytes is None else {"bytes": one.sent_bytes}),
             )
         )
-
-
-def source_of_inference(servers: Collection[Server]) -> Server | None:
-    """The one server whose log actions are inferred from; the others see the same requests. nginx's knows the most."""
-    return next((server for server in get_args(Server) if server in servers), None)
 
 
 def action_id(file: str, offset: int) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from sidecar.errors import InvalidRecordError, JournalFullError
-from sidecar.journal.outbox import KEPT_ASIDE, ActionRow, Refused, settled_note
 from sidecar.journal.rows import TABLE, TABLES
+from sidecar.model.outbox import KEPT_ASIDE, ActionRow, Refused, settled_note
 from sidecar.model.records import Action, ActionUsage, Gap, Record, Session
 
 R = TypeVar("R", bound=Record)

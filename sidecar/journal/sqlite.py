@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from sidecar.errors import InvalidRecordError
 from sidecar.journal.connection import faults, open_for_reading, open_for_writing
-from sidecar.journal.outbox import KEPT_ASIDE, ActionRow, Refused
 from sidecar.journal.rows import TABLE, TABLES, Table
 from sidecar.journal.selects import actions_by, rows_by_id
+from sidecar.model.outbox import KEPT_ASIDE, ActionRow, Refused
 from sidecar.model.records import ActionUsage, Record
 
 R = TypeVar("R", bound=Record)

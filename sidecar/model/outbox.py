@@ -52,3 +52,15 @@ class Outbox(Protocol):
 
     def set_aside(self, refused: Sequence[Refused], notes: Mapping[str, str]) -> None:
         """Keep refused points (the newest of them: the number is bounded) and commit the notes with them."""
+
+
+#: how many refused points are kept to be looked at; all are counted
+KEPT_ASIDE = 10_000
+
+
+def settled_note(action_id: str) -> str:
+    """Key of the note that says that an action was settled although no container could be seen.
+
+    Its value is the action's `end_ns` as text, so that a later end settles anew.
+    """
+    return f"settled/{action_id}"

@@ -13,8 +13,8 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from sidecar.errors import UsageFault
-from sidecar.journal.outbox import ActionRow
 from sidecar.journal.queries import ActionFilter
+from sidecar.model.outbox import ActionRow
 from sidecar.model.records import ActionUsage
 from sidecar.web.gather import gather
 from sidecar.web.parameters import Parameters

@@ -9,8 +9,8 @@ from dataclasses import replace
 from sidecar.analysis.join import Curve
 from sidecar.analysis.load import Load, load
 from sidecar.analysis.usage import UsageTable, usage_table
-from sidecar.journal.outbox import ActionRow
 from sidecar.journal.queries import ActionFilter, Reader
+from sidecar.model.outbox import ActionRow
 
 _PAGE = 5000
 #: curves for idle use have about this many points

@@ -204,6 +204,7 @@ def test_an_inferred_action_survives_a_crash_at_any_line(path: Path, crash_after
     following.poll(2)
     (action,) = following.sink.actions
     assert (action.action, action.start_ns, action.duration_ns) == ("open_viewer", T * 10**9, 2_900_000_000)
+    assert following.collector.behind_bytes == 0
     assert len(following.sink.requests) == 23
 
 

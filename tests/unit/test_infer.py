@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sidecar.collect.infer import MAX_OPEN, Inference, action_id, source_of_inference
+from sidecar.collect.infer import MAX_OPEN, Inference, action_id
 from sidecar.collect.log_formats import LineReader
 from sidecar.model.catalogue import load_catalogue
 from sidecar.model.records import OPAQUE_ID, Action, Server
@@ -243,14 +243,6 @@ def test_an_inferred_action_says_where_it_comes_from_and_carries_no_id_of_anythi
 def test_a_line_has_the_same_action_id_whenever_it_is_read() -> None:
     assert action_id("f", 10) == action_id("f", 10)
     assert len({action_id("f", 10), action_id("f", 11), action_id("g", 10)}) == 3
-
-
-@pytest.mark.parametrize(
-    ("configured", "source"),
-    [(["xnat", "tomcat", "nginx"], "nginx"), (["xnat", "tomcat"], "tomcat"), (["xnat"], "xnat"), ([], None)],
-)
-def test_actions_are_inferred_from_one_log_only(configured: list[Server], source: Server | None) -> None:
-    assert source_of_inference(configured) == source
 
 
 def test_what_is_open_is_bounded() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 
 from sidecar.errors import InvalidRecordError
 from sidecar.journal.memory import MemoryJournal
-from sidecar.journal.outbox import KEPT_ASIDE, Refused, settled_note
 from sidecar.journal.rows import TABLES
 from sidecar.journal.sqlite import SqliteJournal
+from sidecar.model.outbox import KEPT_ASIDE, Refused, settled_note
 from sidecar.model.records import Action, ActionUsage, Gap, Marker, Rating, Record, Request, Sample, Session
 from tests.support import journal as make
 from tests.support.journal import SECOND, T0

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.clock import ManualClock
-from sidecar.journal.outbox import settled_note
 from sidecar.journal.queries import Reader
 from sidecar.journal.retention import Retention
 from sidecar.journal.sqlite import SqliteJournal
+from sidecar.model.outbox import settled_note
 from sidecar.model.records import Action, Marker, Request, Sample
 from tests.support import journal as make
 from tests.support.journal import SECOND, T0
