@@ -18,16 +18,19 @@ class NotSettledError(Fault):
 
 
 class Waiter:
-    """Looks again and again until there is a value, at most `timeout_s`."""
+    """Looks again and again until there is a value, at most `timeout_s`.
 
-    def __init__(self, monotonic: Callable[[], float], pause: Callable[[float], None], poll_s: float = 0.02) -> None:
+    The pauses between looks grow with the wait, so that an end is seen within 20 ms or 1 % of the time waited (at most 0.1 s),
+    and a long wait does not keep the browser busy.
+    """
+
+    def __init__(self, monotonic: Callable[[], float], pause: Callable[[float], None]) -> None:
         self._monotonic = monotonic
         self._pause = pause
-        self._poll_s = poll_s
 
     def until(self, attempt: Callable[[], tuple[T | None, str]], timeout_s: float) -> T:
         """The first value that `attempt` gives; its words about the last failure are in the error."""
-        deadline = self._monotonic() + timeout_s
+        began_s = self._monotonic()
         while True:
             try:
                 value, words = attempt()
@@ -35,9 +38,10 @@ class Waiter:
                 value, words = None, "the page kept changing"
             if value is not None:
                 return value
-            if self._monotonic() >= deadline:
+            waited_s = self._monotonic() - began_s
+            if waited_s >= timeout_s:
                 raise NotSettledError(f"after {timeout_s:g} s: {words}", "compare with the screenshot, correct the scenario")
-            self._pause(self._poll_s)
+            self._pause(min(max(0.02, 0.01 * waited_s), 0.1))
 
 
 def settle(

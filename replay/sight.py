@@ -16,7 +16,8 @@ return {{origin_ms: performance.timeOrigin, now_ms: performance.timeOrigin + per
         path: location.pathname, images: watched.images, requests: watched.requests}};"""
 VIEWER = f"""{_WATCHED}
 const pane = document.querySelector('.viewport-container.active') ?? document.querySelector('.viewport-container');
-const text = [...(pane?.querySelectorAll('.overlay-element') ?? [])].map((one) => one.innerText).join('\\n');
+const leaves = [...(pane?.querySelectorAll('.overlay-element *') ?? [])].filter((one) => !one.children.length);
+const text = leaves.map((one) => one.textContent).join('\\n');
 const image = /Img:\\s*\\S+\\s+(\\d+)\\s*\\/\\s*(\\d+)/.exec(text), series = /Ser:\\s*(\\S+)/.exec(text);
 if (!image || !series) return null;
 let loaded = 0, lost = 0;

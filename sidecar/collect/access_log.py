@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from sidecar.clock import Clock
 from sidecar.collect.infer import Inference
 from sidecar.collect.log_file import Block, LogFile
-from sidecar.collect.log_formats import MAX_LINE, LineReader, LogFormat, shape_of
+from sidecar.collect.log_formats import MAX_LINE, LineReader, LogFormat
+from sidecar.collect.log_values import shape_of
 from sidecar.collect.tail import Tail
 from sidecar.errors import LogUnreadableError
 from sidecar.model.records import Action, Gap, Record, Request, Server
@@ -123,11 +124,6 @@ class LogCollector:
         if self._trouble:
             told["trouble"] = self._trouble
         return told
-
-    @property
-    def behind_bytes(self) -> int:
-        """How much of the file that is being read has not been read yet; 0 when caught up."""
-        return self._behind_bytes
 
     def _note_key(self, file_key: str) -> str:
         return f"log/{self.server}/{file_key}"

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from sidecar.collect.log_formats import query_format
 from sidecar.collect.log_times import SECOND_NS
+from sidecar.collect.log_values import query_format
 from sidecar.collect.routes import experiment_of
 from sidecar.model.catalogue import ActionRule, Catalogue, FollowUp
 from sidecar.model.records import Action, Request, Server

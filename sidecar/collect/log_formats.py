@@ -8,12 +8,25 @@ request for inferring actions and is forgotten after that.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 from sidecar.collect.log_times import MILLISECOND_NS, SECOND_NS, ClfTimes, DurationUnit, LocalTimes
+from sidecar.collect.log_values import (
+    METHODS,
+    Known,
+    content_type,
+    count,
+    number,
+    request_line,
+    seconds,
+    several,
+    shape_of,
+    status_code,
+    trace_ids,
+)
 from sidecar.collect.routes import Routes
 from sidecar.model.faults import InvalidRecordError
 from sidecar.model.records import Request, Server
@@ -23,7 +36,6 @@ FORMATS: tuple[LogFormat, ...] = get_args(LogFormat)
 #: a line longer than this is refused unread
 MAX_LINE = 64 * 1024
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "PROPFIND"})
 _CLF_HEAD = r"\S+ (?:\S+ )??- (?:[^\[]+ )?\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
 _CLF_TAIL = r" (\d{3}|-) (\d{1,18}|-)((?: .*)?)"
 _CLF = re.compile(_CLF_HEAD + r'"([A-Z]+) ([^" \\]+)(?: HTTP/[\d.]+)?"' + _CLF_TAIL)
@@ -34,13 +46,7 @@ _TIMED = re.compile(
 )
 _NUMBERS = re.compile(r" (\d{1,9}\.\d{1,9}|\d{1,12}|-)(?: (\d{1,12}|-))?(?= |$)")
 _MILLISECONDS = re.compile(r" (\d{1,12})ms")
-_TRACEPARENT = re.compile(r"[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-[\da-f]{2}")
-_CONTENT_TYPE = re.compile(r"[a-z]{1,20}/[a-z0-9.+-]{1,80}")
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,6})?")
-_NO_ACTION = "0000000000000001"
 TM1_FIELDS = 14
-KNOWN_TEXTS = 4096
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +54,6 @@ class Refused:
     """A line that is not of the format; `shape` shows how it looks without what it says."""
 
     shape: str
-
-
-def shape_of(line: str) -> str:
-    """The form of a line: letters become `a`, digits `9`, runs one sign; at most 120 signs, whatever the line holds."""
-    start = line[:2000]
-    letters = re.sub(r"[^\W\d_]+|[^\x20-\x7e\t]+", "a", start)
-    return re.sub(r"(\W|_)\1+", r"\1", re.sub(r"\d+", "9", letters))[:120]
-
-
-class _Known(dict[str, V | None]):
-    """Text to value, worked out once for each text that comes often; at most KNOWN_TEXTS are kept."""
-
-    __slots__ = ("_work_out",)
-
-    def __init__(self, known: dict[str, V | None], work_out: Callable[[str], V | None]) -> None:
-        super().__init__(known)
-        self._work_out = work_out
-
-    def __missing__(self, text: str) -> V | None:
-        value = self._work_out(text)
-        if len(self) < KNOWN_TEXTS:
-            self[text] = value
-        return value
 
 
 class LineReader:
@@ -89,9 +72,9 @@ class LineReader:
         self.undecided = 0
         self._clf_times = ClfTimes()
         self._local_times = LocalTimes(zone)
-        self._seconds = _Known[int]({"-": None, "": None}, _seconds)
-        self._status = _Known[int]({"-": None}, _status)
-        self._content_types = _Known[str]({"-": None, "": None}, _content_type)
+        self._seconds = Known[int]({"-": None, "": None}, seconds)
+        self._status = Known[int]({"-": None}, status_code)
+        self._content_types = Known[str]({"-": None, "": None}, content_type)
         self._trace_text = ""
         self._trace: tuple[str | None, str | None] = (None, None)
 
@@ -143,7 +126,7 @@ class LineReader:
         session = action_id = None
         if trace != "-":
             if trace != self._trace_text:
-                self._trace_text, self._trace = trace, _trace(trace)
+                self._trace_text, self._trace = trace, trace_ids(trace)
             session, action_id = self._trace
         known = method in METHODS and method != "CONNECT" and uri != "-"
         request = Request(
@@ -153,8 +136,8 @@ class LineReader:
             method=method if known else None,
             route=self.routes.route(uri) if known else None,
             status=self._status[status],
-            sent_bytes=None if sent == "-" else _count(sent),
-            received_bytes=None if received == "-" else _count(received),
+            sent_bytes=None if sent == "-" else count(sent),
+            received_bytes=None if received == "-" else count(received),
             upstream_ns=duration_ns if upstream == took else self._upstream_ns(upstream),
             upstream_header_ns=self._upstream_header_ns(header, upstream),
             content_type=self._content_types[content_type],
@@ -170,7 +153,7 @@ class LineReader:
             if odd is None:
                 return None
             when, first_line, status_text, sent, rest = odd.groups()
-            method, target = _request_line(first_line)
+            method, target = request_line(first_line)
         else:
             when, method, target, status_text, sent, rest = found.groups()
             if method not in METHODS or method == "CONNECT":
@@ -206,7 +189,7 @@ class LineReader:
         if "." in found[1]:
             return round(float(found[1]) * SECOND_NS)
         value = int(found[1])
-        self.unit.observe(value, _number(found[2]), status, end_ns)
+        self.unit.observe(value, number(found[2]), status, end_ns)
         factor = self.unit.ns
         if factor is None:
             self.undecided += 1
@@ -243,15 +226,15 @@ class LineReader:
         """Time at the upstream: nginx lists one value for each server that it tried, one after the other; their sum."""
         if "," not in text and ":" not in text:
             return self._seconds[text]
-        known = [self._seconds[part] for part in _several(text)]
+        known = [self._seconds[part] for part in several(text)]
         return None if known[-1] is None else sum(part or 0 for part in known)
 
     def _upstream_header_ns(self, header: str, upstream: str) -> int | None:
         """Time until the first byte of the answer that was used: the last server's, after the time lost with those before it."""
         if "," not in header and ":" not in header:
             return self._seconds[header]
-        last = self._seconds[_several(header)[-1]]
-        return None if last is None else last + sum(self._seconds[part] or 0 for part in _several(upstream)[:-1])
+        last = self._seconds[several(header)[-1]]
+        return None if last is None else last + sum(self._seconds[part] or 0 for part in several(upstream)[:-1])
 
     def _timings(self, tail: str) -> tuple[int | None, int | None, int | None, int | None]:
         """Duration, received bytes, upstream time, upstream header time: what stands after the last quote of a combined line."""
@@ -261,7 +244,7 @@ class LineReader:
             header = get("uht") or get("upstream_header_time") or "-"
             took = get("rt") or get("request_time") or "-"
             length = get("rl") or get("request_length")
-            return self._seconds[took], _number(length), self._upstream_ns(upstream), self._upstream_header_ns(header, upstream)
+            return self._seconds[took], number(length), self._upstream_ns(upstream), self._upstream_header_ns(header, upstream)
         found = _MILLISECONDS.fullmatch(tail)
         return (int(found[1]) * MILLISECOND_NS if found else None), None, None, None
 
@@ -285,63 +268,3 @@ def detect_format(lines: Iterable[str], server: Server) -> LogFormat | None:
     """The format of the first line that is in any; None when none is."""
     reader = LineReader(server)
     return next((kind for line in lines if (kind := reader.detect(line)) is not None), None)
-
-
-def query_format(target: str) -> str | None:
-    """The value of the query's `format=`; of its others nothing is looked at."""
-    query = target.partition("?")[2]
-    if "format=" not in query:
-        return None
-    return next((pair[7:] for pair in query.split("&") if pair.startswith("format=")), None)
-
-
-def _seconds(text: str) -> int | None:
-    """Nanoseconds from `12.345`, as nginx writes seconds."""
-    if not _SECONDS.fullmatch(text):
-        raise ValueError(text)
-    return round(float(text) * SECOND_NS)
-
-
-def _status(text: str) -> int | None:
-    if len(text) != 3:
-        raise ValueError(text)
-    return int(text)
-
-
-def _content_type(text: str) -> str | None:
-    plain = text.partition(";")[0].strip().lower()
-    return plain if _CONTENT_TYPE.fullmatch(plain) else None
-
-
-def _count(text: str) -> int:
-    """A number of bytes; what a 64-bit integer cannot hold is refused, for no journal could."""
-    value = int(text)
-    if not 0 <= value < 2**63:
-        raise ValueError(text)
-    return value
-
-
-def _number(text: str | None) -> int | None:
-    return None if text is None or text in ("-", "") else _count(text)
-
-
-def _request_line(text: str) -> tuple[str | None, str | None]:
-    """Method and target of a request line with blanks or escapes in its target; (None, None) for bytes that are no request."""
-    method, _, rest = text.partition(" ")
-    target, blank, protocol = rest.rpartition(" ")
-    if not blank or not protocol.startswith("HTTP/"):
-        target = rest
-    if method not in METHODS or method == "CONNECT" or not target:
-        return None, None
-    return method, target
-
-
-def _trace(text: str) -> tuple[str | None, str | None]:
-    found = _TRACEPARENT.fullmatch(text)
-    if found is None or found[1] == "0" * 32 or found[2] == "0" * 16:
-        return None, None
-    return found[1], None if found[2] == _NO_ACTION else found[2]
-
-
-def _several(text: str) -> list[str]:
-    return text.replace(" : ", ", ").split(", ")

@@ -58,17 +58,13 @@ class WebServer:
         if self._stopping.is_set():
             return
         self._stopping.set()
-        if self._thread.ident is None:
-            self._close()
-            return
-        self._server.pull_trigger()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._server.pull_trigger()
+            self._thread.join(timeout_s)
+        # Here and not at the end of the thread: until it has ended, everybody may still pull its trigger.
+        self._server.task_dispatcher.shutdown()
+        wasyncore.close_all(self._sockets)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
             wasyncore.loop(timeout=1.0, use_poll=True, map=self._sockets, count=1)
-        self._close()
-
-    def _close(self) -> None:
-        self._server.task_dispatcher.shutdown()
-        wasyncore.close_all(self._sockets)

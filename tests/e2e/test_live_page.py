@@ -183,6 +183,7 @@ def test_pause_stops_the_page_and_back_to_live_moves_it_again(page: Page) -> Non
     page.open()
     page.find("#pause").click()
     assert page.text("#pause") == "Back to live"
+    assert page.text("#live-text").startswith("paused at ")
     still = page.range()
     asked = page.js("return performance.getEntriesByType('resource').filter((one) => one.name.includes('/samples')).length")
     page.grow()
@@ -221,6 +222,36 @@ def test_ranges_are_picked_and_the_usage_table_follows(page: Page) -> None:
     assert page.find("[data-range='300']").get_attribute("aria-pressed") == "true"
     page.find("[data-range='900']").click()
     wait_until(lambda: page.js("return document.querySelectorAll('.usage tbody').length") >= 8, "the table of fifteen minutes")
+
+
+def test_a_range_of_ones_own_is_given_in_local_time(page: Page) -> None:
+    page.open()
+    low, _ = page.range()
+    page.find("#custom").click()
+    wait_until(lambda: page.find("#range-dialog").is_displayed(), "the dialog")
+    page.js("document.querySelector('#range-to').value = document.querySelector('#range-from').value")
+    page.find("#range-form .main").click()
+    assert page.text("#range-wrong") == "From must be earlier than To."
+    local = "new Date(arguments[0] - 60000 * new Date(arguments[0]).getTimezoneOffset()).toISOString().slice(0, 19)"
+    page.js(f"document.querySelector('#range-to').value = {local}", low + 60_000)
+    page.find("#range-form .main").click()
+    wait_until(lambda: page.range()[1] - page.range()[0] < 62_000, "the minute")
+    assert page.range()[0] == pytest.approx(low, abs=2500)
+    assert not page.find("#range-dialog").is_displayed()
+
+
+def test_the_theme_can_be_chosen_against_the_systems_and_is_kept(page: Page) -> None:
+    page.open(theme="dark")
+    background = "return getComputedStyle(document.body).backgroundColor"
+    dark = page.js(background)
+    page.find("#theme").click()
+    light = page.js(background)
+    assert light != dark
+    page.open(theme="dark")
+    assert page.js(background) == light
+    page.js("localStorage.clear()")
+    page.open(theme="dark")
+    assert page.js(background) == dark
 
 
 def test_the_usage_table_can_be_a_roles_as_in_the_study(page: Page) -> None:

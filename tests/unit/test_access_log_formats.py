@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.collect.log_formats import FORMATS, LineReader, Refused, detect_format, parse_line, query_format, shape_of
+from sidecar.collect.log_formats import FORMATS, LineReader, Refused, detect_format, parse_line
 from sidecar.collect.log_times import ClfTimes, DurationUnit, LocalTimes
+from sidecar.collect.log_values import query_format, shape_of
 from sidecar.model.faults import InvalidRecordError
 from sidecar.model.records import Request, Server
 from tests.support.access_log import tm1

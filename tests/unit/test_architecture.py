@@ -72,10 +72,7 @@ def test_a_module_imports_only_what_the_table_allows(module: str, path: Path) ->
         assert module in ("sidecar", "replay"), f"{module} has no row in the import table"
         assert not imported(path, module)
         return
-    if row in EVERYTHING:
-        allowed = None
-    else:
-        allowed = {row, *IMPORT_TABLE[row]}
+    allowed = None if row in EVERYTHING else {row, *IMPORT_TABLE[row]}
     for name in imported(path, module):
         target = owner(name) or name
         if allowed is None:

@@ -50,6 +50,15 @@ def test_waiting_in_vain_says_how_long_and_what_was_seen_last() -> None:
     assert failed.value.exit_status == 1
 
 
+def test_looks_grow_rarer_but_stay_within_a_hundredth_of_the_wait() -> None:
+    time = FakeTime()
+    time.waiter().until(lambda: ("there" if time.now_s > 30 else None, ""), timeout_s=60)
+    assert time.pauses[0] == 0.02
+    assert time.pauses[-1] == 0.1
+    assert time.now_s < 30 + 0.11
+    assert len(time.pauses) < 500
+
+
 def test_a_page_that_changes_under_the_look_is_looked_at_again() -> None:
     looks = iter(range(3))
 

@@ -1,6 +1,6 @@
 // The usage table, in the form of the study's Tables 1 and 2.
 
-import { element, swatch } from "./dom.js";
+import { byId, element, swatch } from "./dom.js";
 import { bytes, digits, percent } from "./format.js";
 
 const HEADS = [
@@ -16,7 +16,7 @@ const HEADS = [
   ["Requests", "mean", "per action"],
 ];
 
-export function table(rows, catalogue) {
+function table(rows, catalogue) {
   const head = element(
     "thead",
     {},
@@ -63,7 +63,7 @@ function line(row, span, look) {
 }
 
 /** What stands below the table: idle use, totals, and what a reader must know. */
-export function notes(answer) {
+function notes(answer) {
   const lines = [...answer.notes];
   if (answer.total_cpu_seconds !== null) {
     lines.unshift(
@@ -72,4 +72,45 @@ export function notes(answer) {
     );
   }
   return lines.map((text) => element("li", {}, text));
+}
+
+/** The table of all sessions, or of one role as in the study. */
+export class UsageView {
+  #chosen = ""; // title of a role's table; empty: all sessions
+
+  /** `hidden`: names of actions that are switched off. */
+  constructor(catalogue, hidden) {
+    this.catalogue = catalogue;
+    this.hidden = hidden;
+  }
+
+  show(answer) {
+    this.latest = answer;
+    const titles = answer.tables.map((one) => one.title);
+    if (!titles.includes(this.#chosen)) this.#chosen = "";
+    this.#offer(titles);
+    const { rows } = answer.tables.find((one) => one.title === this.#chosen) ?? answer;
+    const shown = rows.filter((row) => !this.hidden.has(row.action));
+    const none = "No completed action in this range and with these filters: choose a longer range above.";
+    byId("usage-body").replaceChildren(shown.length ? table(shown, this.catalogue) : element("p", { class: "hint" }, none));
+    byId("usage-notes").replaceChildren(...notes(answer));
+  }
+
+  #offer(titles) {
+    const box = byId("usage-tables");
+    const key = `${titles}/${this.#chosen}`;
+    if (box.dataset.key === key) return;
+    box.dataset.key = key;
+    const choice = (title, text) => {
+      const pressed = String(this.#chosen === title);
+      const button = element("button", { type: "button", "aria-pressed": pressed, "data-table": title }, text);
+      button.addEventListener("click", () => {
+        this.#chosen = title;
+        this.show(this.latest);
+        box.querySelector("[aria-pressed=true]").focus();
+      });
+      return button;
+    };
+    box.replaceChildren(...(titles.length ? [choice("", "all sessions"), ...titles.map((title) => choice(title, title))] : []));
+  }
 }
