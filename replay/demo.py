@@ -142,9 +142,10 @@ def expected_actions() -> list[str]:
 
 
 def missing_rows(usage: Mapping[str, Any], containers: Sequence[str]) -> list[str]:
-    """Which action × container has no usage row with a CPU figure, as `download × xnat-web`."""
+    """Which action × container has no CPU figure, or not for each time that it was done, as `download × xnat-web`."""
     known = {(row["action"], row["container"]) for row in usage["rows"] if row["cpu_seconds"]["estimate"] is not None}
-    return [f"{action} × {name}" for action in expected_actions() for name in containers if (action, name) not in known]
+    missing = [f"{action} × {name}" for action in expected_actions() for name in containers if (action, name) not in known]
+    return missing or [f"{row['action']} × {row['container']}" for row in usage["rows"] if row["measured"] < row["count"]]
 
 
 def await_usage(sidecar: Sidecar, containers: Sequence[str]) -> tuple[Any, list[str]]:

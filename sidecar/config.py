@@ -80,6 +80,12 @@ def _zone(value: str) -> str:
     return value
 
 
+def _key(value: str) -> str:
+    if value and len(value) < 32:
+        raise ValueError
+    return value
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
         raise ValueError
@@ -242,7 +248,22 @@ SETTINGS: tuple[Setting, ...] = (
         default="",
         parse=_text,
         allowed="a URL",
-        help="XNAT itself, for `tracemark check`",
+        help="XNAT itself (with its context path): tickets are given to whom it knows; also for `tracemark check`",
+    ),
+    Setting(
+        name="ticket_minutes",
+        default="10",
+        parse=_number(1, 1440),
+        allowed="1 to 1440",
+        help="how long a ticket for the marker channel is good",
+    ),
+    Setting(
+        name="pseudonym_key",
+        default="",
+        parse=_key,
+        allowed="32 characters or more; empty means a key kept in a file beside the journal",
+        help="secret that makes opaque session ids of XNAT logins and signs tickets",
+        secret=True,
     ),
     Setting(
         name="influx_url",

@@ -15,6 +15,11 @@ Fault                       root, from the shared kernel (exit status 1)
 ├── ShipError
 │   ├── ShipLaterError      the store is away or busy         (retry)
 │   └── ShipRefusedError    the store refuses these points
+├── TicketError
+│   ├── NotLoggedInError    the cookie is of no living XNAT login
+│   ├── TicketTooOldError   the ticket to renew is not ours or too old
+│   ├── TicketsTooFastError tickets are asked for too fast   (retry)
+│   └── XnatAwayError       XNAT cannot be asked             (retry)
 └── PortTakenError          an address to listen on is in use (exit status 2)
 """
 
@@ -33,13 +38,18 @@ __all__ = [
     "JournalFullError",
     "JournalNewerError",
     "LogUnreadableError",
+    "NotLoggedInError",
     "PortTakenError",
     "SettingError",
     "ShipError",
     "ShipLaterError",
     "ShipRefusedError",
+    "TicketError",
+    "TicketTooOldError",
+    "TicketsTooFastError",
     "TracemarkError",
     "UsageFault",
+    "XnatAwayError",
 ]
 
 TracemarkError = Fault
@@ -103,6 +113,37 @@ class ShipLaterError(ShipError):
 
 class ShipRefusedError(ShipError):
     """The store refuses these points for good."""
+
+
+class TicketError(Fault):
+    """A ticket for the marker channel cannot be given; where trying again helps, not before `after_s` seconds."""
+
+    def __init__(self, what: str, remedy: str, after_s: float | None = None) -> None:
+        super().__init__(what, remedy)
+        self.after_s = after_s
+
+
+class NotLoggedInError(TicketError):
+    """The cookie is of no living XNAT login."""
+
+
+class TicketTooOldError(TicketError):
+    """The ticket to renew is not one of ours, or was over too long ago."""
+
+
+class TicketsTooFastError(TicketError):
+    """Tickets are asked for too fast."""
+
+    retry = True
+
+
+class XnatAwayError(TicketError):
+    """XNAT cannot be asked whose login a cookie is."""
+
+    retry = True
+
+    def __init__(self, what: str, remedy: str, after_s: float = 10.0) -> None:
+        super().__init__(what, remedy, after_s)
 
 
 class PortTakenError(UsageFault):

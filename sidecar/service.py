@@ -25,7 +25,11 @@ from sidecar.journal.queries import Reader
 from sidecar.journal.retention import Retention
 from sidecar.journal.sqlite import SqliteJournal
 from sidecar.journal.writer import Writer
+from sidecar.markers.key_file import kept_key
 from sidecar.markers.server import MarkerServer
+from sidecar.markers.ticket_office import TicketOffice
+from sidecar.markers.tickets import Tickets
+from sidecar.markers.xnat_login import XnatLogin
 from sidecar.model.catalogue import load_catalogue
 from sidecar.model.points import PointContext
 from sidecar.model.records import Gap, Server
@@ -35,6 +39,7 @@ from sidecar.supervise import Supervised
 from sidecar.web.app import create_app
 from sidecar.web.parts import WebParts
 from sidecar.web.server import WebServer
+from sidecar.web.tickets import tickets
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +72,8 @@ class Service:
         self.cgroup = self._cgroup()
         self.logs = self._logs()
 
-        # what users tell
+        # what users tell, and how they get in
+        self.tickets = self._ticket_office()
         self.markers = MarkerServer(
             config["markers"],
             token=config["token"],
@@ -76,6 +82,7 @@ class Service:
             clock=clock,
             actions=self.catalogue.names,
             on_markers=self.cgroup.read_now,
+            redeem=self.tickets.redeem if self.tickets else None,
         )
 
         # what follows from both
@@ -137,6 +144,8 @@ class Service:
     def health(self) -> Mapping[str, Mapping[str, int | float | str]]:
         """Each part's numbers about itself."""
         told = {part.name.replace(" ", "_"): {**part.part.health(), "restarts": part.deaths} for part in self.parts}
+        if self.tickets:
+            told["tickets"] = dict(self.tickets.health())
         return told | {"journal": self.writer.health(), "markers": self.markers.health(), "sidecar": own_health()}
 
     def ready(self) -> Mapping[str, tuple[bool, str]]:
@@ -145,8 +154,19 @@ class Service:
         return {
             "journal": (bool(journal["writable"]), str(journal["last_error"])),
             "markers": (True, ""),
+            **({"tickets": (True, self.tickets.trouble)} if self.tickets else {}),
             **{part.name: (True, part.trouble) for part in self.parts},
         }
+
+    def _ticket_office(self) -> TicketOffice | None:
+        """Tickets are given where XNAT can be asked whose login a cookie is."""
+        url = self._config["xnat_url"]
+        if not url:
+            return None
+        given = self._config["pseudonym_key"]
+        key = given.encode() if given else kept_key(self._path.with_name(f"{self._path.name}.key"))
+        signed = Tickets(key, round(self._config["ticket_minutes"] * 60e9))
+        return TicketOffice(XnatLogin(url, __version__).user_of, signed, self._clock)
 
     def _docker(self) -> DockerCollector | None:
         endpoint = self._config["docker"]
@@ -216,6 +236,7 @@ class Service:
             ready=self.ready,
             containers=self._containers,
             address=self._config["http"],
+            more=(tickets(self.tickets.ticket_for if self.tickets else None),),
         )
 
     def _containers(self) -> Sequence[Mapping[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from replay.lab.folders import state_directory
-from replay.lab.options import DEFAULT_PORT, LabOptions
+from replay.lab.options import DEFAULT_PORT, LabOptions, Sidecar
 from replay.lab.stack import down, status, up
 
 
@@ -30,6 +30,7 @@ def main(argv: Sequence[str]) -> int:
         processes=arguments.processes,
         port=arguments.port,
         context_path=arguments.context_path,
+        sidecar=Sidecar.parse(arguments.sidecar) if arguments.sidecar else None,
     )
     # A polite kill ends as Ctrl-C does: what was started so far is stopped again.
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -74,6 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--port", type=int, metavar="N", help=f"loopback port of nginx (default {DEFAULT_PORT}; 0: any free one)")
     start.add_argument(
         "--context-path", default="", metavar="/PATH", help="serve below this path, as XNAT does when it is not ROOT"
+    )
+    start.add_argument(
+        "--sidecar",
+        metavar="HTTP,MARKERS",
+        help="let nginx lead to a sidecar that listens at these two HOST:PORT, below /tracemark/ (default: it does not)",
     )
     stop = commands.add_parser(
         "down",

@@ -20,6 +20,7 @@ class LabInfo:
 
     `users` maps a name to its password. `exam` names the practice exam: project, subject, session, scans. `log_files` has the
     keys nginx, tomcat, xnat: a path or a glob on this machine. `pid_files` (process mode only) has the container names as keys.
+    `sidecar` is HTTP,MARKERS: where nginx leads to below /tracemark/; empty when it does not.
     """
 
     url: str
@@ -33,6 +34,7 @@ class LabInfo:
     directory: str
     exam_size: str
     project: str
+    sidecar: str = ""
 
     def save(self) -> Path:
         """Writes the file that `load` reads, readable for the owner only, because it holds passwords."""

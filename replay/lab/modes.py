@@ -13,8 +13,8 @@ from replay.lab.control_groups import ControlGroups
 from replay.lab.folders import StateFolder
 from replay.lab.image_build import ImageBuilder
 from replay.lab.info import Mode
-from replay.lab.nginx_conf import CONTAINER_CONF
-from replay.lab.options import LabOptions
+from replay.lab.nginx_conf import stock
+from replay.lab.options import LabOptions, Sidecar
 from replay.lab.parts import Parts
 from replay.lab.processes import Processes, find_programs
 from replay.lab.viewer import unpacked_viewer
@@ -32,11 +32,12 @@ def new_parts(
     folder.users()
     if mode == "processes":
         programs = find_programs()
-        return _processes(folder, run, port=port, viewer=viewer, context_path=options.context_path), str(programs.postgres)
+        processes = _processes(folder, run, port=port, viewer=viewer, context_path=options.context_path, sidecar=options.sidecar)
+        return processes, str(programs.postgres)
     compose = compose_command(run, _PYTHON)
     builder = ImageBuilder(run=run, cache=options.cache, environment=options.environment, say=say, python=_PYTHON)
     images = builder.ensure()
-    folder.nginx_conf.write_text(CONTAINER_CONF.read_text(encoding="utf-8"), encoding="utf-8")
+    folder.nginx_conf.write_text(stock(options.sidecar, options.context_path), encoding="utf-8")
     variables = compose_variables(
         folder, images=images, viewer=viewer, port=port, prefix=options.name_prefix, context_path=options.context_path
     )
@@ -59,7 +60,15 @@ def all_known_parts(folder: StateFolder, run: Run) -> list[Parts]:
     return [known_parts(folder, mode, run) for mode in modes]
 
 
-def _processes(folder: StateFolder, run: Run, *, port: int = 0, viewer: Path = Path(), context_path: str = "") -> Processes:
+def _processes(
+    folder: StateFolder,
+    run: Run,
+    *,
+    port: int = 0,
+    viewer: Path = Path(),
+    context_path: str = "",
+    sidecar: Sidecar | None = None,
+) -> Processes:
     return Processes(
         folder=folder,
         prefix=folder.name_prefix(),
@@ -69,4 +78,5 @@ def _processes(folder: StateFolder, run: Run, *, port: int = 0, viewer: Path = P
         run=run,
         groups=ControlGroups(_CONTROL_GROUPS),
         as_root=os.geteuid() == 0,
+        sidecar=sidecar,
     )

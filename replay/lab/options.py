@@ -15,12 +15,40 @@ from replay.lab.studies import exam_bytes
 DEFAULT_PORT = 8089
 
 
+_HOST_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """Where a sidecar listens, as the lab's nginx reaches it: HTTP and marker channel, each HOST:PORT, else a LabUsageFault."""
+
+    http: str
+    markers: str
+
+    def __post_init__(self) -> None:
+        for address in (self.http, self.markers):
+            found = _HOST_PORT.fullmatch(address)
+            if found is None or not 0 < int(found[2]) <= 65535:
+                raise LabUsageFault(
+                    f"the sidecar's address {address!r} is not HOST:PORT", "give two such as 127.0.0.1:8050,127.0.0.1:8051"
+                )
+
+    @classmethod
+    def parse(cls, text: str) -> Sidecar:
+        """`HTTP,MARKERS`, as on the command line."""
+        http, _, markers = text.partition(",")
+        return cls(http, markers)
+
+    def __str__(self) -> str:
+        return f"{self.http},{self.markers}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabOptions:
     """What `lab up` can be told; bad values are LabUsageFaults.
 
     `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one.
-    `name_prefix` is for tests: several labs on one engine.
+    `name_prefix` is for tests: several labs on one engine. With `sidecar` the lab's nginx leads to it below /tracemark/.
     """
 
     directory: Path = field(default_factory=lambda: state_directory(os.environ))
@@ -29,6 +57,7 @@ class LabOptions:
     port: int | None = None
     context_path: str = ""
     name_prefix: str = ""
+    sidecar: Sidecar | None = None
     cache: Path = field(default_factory=lambda: cache_directory(os.environ))
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 

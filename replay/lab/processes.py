@@ -19,7 +19,8 @@ from replay.lab.command import Run, must
 from replay.lab.control_groups import ControlGroups
 from replay.lab.faults import LabFault
 from replay.lab.folders import StateFolder, write_private
-from replay.lab.nginx_conf import CONTAINER_CONF, for_processes
+from replay.lab.nginx_conf import for_processes, stock
+from replay.lab.options import Sidecar
 from replay.lab.parts import NAMES, PartState
 from replay.lab.pids import PidFile, identify
 
@@ -88,6 +89,7 @@ class Processes:
     run: Run
     groups: ControlGroups
     as_root: bool
+    sidecar: Sidecar | None = None
 
     def pid_file(self, name: str) -> PidFile:
         return PidFile(self.folder.processes / f"{name}.pid")
@@ -113,7 +115,7 @@ class Processes:
         url = f"postgresql://xnat:{self.folder.database_password()}@127.0.0.1:{database_port}/xnat"
         self._launch("xnat-web", [sys.executable, "-m", "replay.lab.web"], self._web_environment(url, web_port))
         conf = for_processes(
-            CONTAINER_CONF.read_text(encoding="utf-8"),
+            stock(self.sidecar, self.context_path),
             port=self.port,
             web_port=web_port,
             logs=self.folder.nginx_logs,

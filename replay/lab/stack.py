@@ -107,6 +107,7 @@ def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo |
         ("exam size", info.exam_size, options.exam_size or info.exam_size),
         ("context path", info.context_path, options.context_path),
         ("port", port, options.port or port),
+        ("sidecar", info.sidecar, str(options.sidecar or "")),
         ("mode", info.mode, "processes" if options.processes else info.mode),
     )
     for what, is_now, wanted in differences:
@@ -222,4 +223,5 @@ def _describe(folder: StateFolder, options: LabOptions, size: str, parts: Parts,
         directory=str(folder.directory),
         exam_size=size,
         project=project_name(prefix),
+        sidecar=str(options.sidecar or ""),
     )

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sidecar.markers.tickets import Grant
 from sidecar.model.messages import VERSION, CloseCode, Hello, WireError
 
 #: of a browser's connections only an extension's own background may speak here: a web page must not inject markers
@@ -35,10 +36,10 @@ def is_loopback(address: str) -> bool:
 class Gate:
     """Decides by the origin, the token and the ticket. An empty token admits only clients on this machine.
 
-    `redeem` turns a ticket into the role that it grants, or into None when the ticket is not good.
+    `redeem` turns a ticket into what it grants, or into None when it is not good; without it no ticket is.
     """
 
-    def __init__(self, token: str, redeem: Callable[[str], str | None] | None = None) -> None:
+    def __init__(self, token: str, redeem: Callable[[str], Grant | None] | None = None) -> None:
         self._token = token.encode()
         self._redeem = redeem
 
@@ -59,10 +60,12 @@ class Gate:
         if hello.source not in SOURCES:
             raise _not_allowed(f"the source {hello.source!r} may not send markers", f"use {' or '.join(SOURCES)}")
         if hello.ticket is not None:
-            role = self._redeem(hello.ticket) if self._redeem else None
-            if role is None:
+            grant = self._redeem(hello.ticket) if self._redeem else None
+            if grant is None:
                 raise _not_allowed("the ticket is not good", "ask for a new one")
-            return role
+            if grant.session != hello.session:
+                raise _not_allowed("the ticket is for another session", "say hello with the session that came with it")
+            return grant.role
         if self._token:
             shown = (hello.token or "").encode("utf-8", "surrogatepass")
             if not hmac.compare_digest(shown, self._token):

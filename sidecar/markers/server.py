@@ -26,6 +26,7 @@ from sidecar.markers.effects import Close, Effect, Recall, Send, SendPong, Submi
 from sidecar.markers.gate import Gate
 from sidecar.markers.limits import Limits
 from sidecar.markers.sessions import Sessions, ack_key, session_key
+from sidecar.markers.tickets import Grant
 from sidecar.model.messages import MAX_MESSAGE_BYTES, PATH, CloseCode, Pong
 from sidecar.model.records import Record
 from sidecar.model.wire import encode
@@ -63,7 +64,7 @@ class MarkerServer:
     """Serves the marker channel from its own thread between `start` and `stop`.
 
     `actions` are the catalogue's identifiers; `on_markers` is called, in the server's thread, at the instant when markers arrive,
-    before they are parsed: it must be quick and must not raise. `redeem` turns a ticket into a role (None: not good).
+    before they are parsed: it must be quick and must not raise. `redeem` turns a ticket into what it grants (None: not good).
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class MarkerServer:
         clock: Clock,
         actions: Collection[str],
         on_markers: Callable[[], None] = lambda: None,
-        redeem: Callable[[str], str | None] | None = None,
+        redeem: Callable[[str], Grant | None] | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._wanted = address

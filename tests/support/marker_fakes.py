@@ -23,6 +23,7 @@ from sidecar.markers.gate import Gate, Peer
 from sidecar.markers.limits import Limits
 from sidecar.markers.server import MarkerServer
 from sidecar.markers.sessions import Sessions, ack_key, session_key
+from sidecar.markers.tickets import Grant
 from sidecar.model.wire import Pong, encode
 from tests.support.waiting import wait_until
 
@@ -57,6 +58,11 @@ def without_prose(said: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"sidecar": {name: value for name, value in said["sidecar"].items() if name != "message"}}
 
 
+def tickets_of(settings: Mapping[str, Any]) -> dict[str, Grant]:
+    """The tickets that are good."""
+    return {ticket: Grant(**granted) for ticket, granted in settings.get("tickets", {}).items()}
+
+
 class Table:
     """Channels without sockets: carries out effects at once on a journal in memory, and writes down what the sidecar says.
 
@@ -74,7 +80,7 @@ class Table:
         self.tally = Tally()
         self.hold = False
         self.held: list[Submit] = []
-        self.gate = Gate(settings.get("token", ""), settings.get("tickets", {}).get)
+        self.gate = Gate(settings.get("token", ""), tickets_of(settings).get)
         self.peer = Peer(origin=settings.get("origin"), on_this_machine=settings.get("peer") != "elsewhere")
         self.said: dict[Channel, list[Said]] = {}
 
@@ -183,7 +189,7 @@ def serving(
         clock=clock,
         actions=ACTIONS,
         on_markers=on_markers,
-        redeem=settings.get("tickets", {}).get,
+        redeem=tickets_of(settings).get,
         limits=Limits(**settings.get("limits", {})),
     )
     server.start()

@@ -53,12 +53,14 @@ class Page {
       recolour: () => this.recolour(),
       older: () => this.zoom(this.feed.newest - this.state.span, this.feed.newest + 1000),
     });
-    showRange(this.state);
   }
 
   /** Begin to ask. Curves at the live edge twice a second; sums, which are costly over a long range, more rarely. */
   start() {
     const { state } = this;
+    const linked = linkedRange(location.search);
+    if (linked) Object.assign(state, { live: false, view: linked });
+    showRange(state);
     this.pollCurves = every(
       () => (this.status.failing ? RETRY_MS : state.span > 7200e3 ? 900 : 500),
       () => this.curves(),
@@ -83,6 +85,7 @@ class Page {
 
   look(change) {
     Object.assign(this.state, change);
+    delete document.documentElement.dataset.ready;
     this.feed.restart();
     this.wholeAt = 0;
     this.tip.hide();
@@ -153,6 +156,8 @@ class Page {
       const answer = await this.feed.ask("usage", { from: ns(from), to: ns(to), source, session });
       byId("usage-range").textContent = stretch(from, to, this.now());
       this.usage.show(answer);
+      // Curves, lanes and table of the chosen range are drawn: whoever takes a picture waits for this.
+      if (!this.status.busy) document.documentElement.dataset.ready = "true";
     } catch (error) {
       this.status.failed(error);
     }
@@ -213,6 +218,13 @@ class Page {
     byId("shown").textContent = `${stretch(view.from, view.to, this.now())} (${length(view.to - view.from)}, ${zone})`;
     listSessions(this.state, feed.actions);
   }
+}
+
+/** The range that a link names: `?from=…&to=…` in nanoseconds since the epoch; null when there is none. */
+function linkedRange(search) {
+  const asked = new URLSearchParams(search);
+  const [from, to] = ["from", "to"].map((name) => Number(asked.get(name)) / 1e6);
+  return from > 0 && to - from >= SHORTEST_MS ? { from, to } : null;
 }
 
 async function begin() {

@@ -1,0 +1,82 @@
+// The browser's extension API, and the only file that names it. A classic script, so that pages' content scripts can load it as the
+// background does; it gives `tracemark.browser`: what we use, under our words, with promises, and nothing else.
+(() => {
+  const api = globalThis.browser ?? globalThis.chrome;
+  const optional = (promise) => Promise.resolve(promise).catch(() => undefined);
+
+  (globalThis.tracemark ??= {}).browser = {
+    // a page's content script has this one alone
+    connect: () => api.runtime.connect({ name: "tracemark" }),
+
+    id: api.runtime.id,
+    url: (path) => api.runtime.getURL(path),
+    version: () => api.runtime.getManifest().version,
+    /** Any call of the API counts as activity in Firefox, where traffic on a socket does not. */
+    stayAwake: () => api.runtime.getPlatformInfo(),
+    send: (message) => api.runtime.sendMessage(message),
+    onConnect: (listener) => api.runtime.onConnect.addListener(listener),
+    onInstalled: (listener) => api.runtime.onInstalled.addListener(listener),
+    onStartup: (listener) => api.runtime.onStartup.addListener(listener),
+    /** `answer(message, sender)` returns a promise, or undefined when the message is not for it. */
+    onMessage: (answer) =>
+      api.runtime.onMessage.addListener((message, sender, reply) => {
+        const answered = answer(message, sender);
+        if (answered === undefined) return false;
+        answered.then(reply, (error) => reply({ error: String(error?.message ?? error) }));
+        return true;
+      }),
+
+    // what is kept: local outlives the browser, session lives as long as it, managed is the organisation's and may be missing
+    readLocal: (keys) => api.storage.local.get(keys),
+    writeLocal: (values) => api.storage.local.set(values),
+    readSession: (keys) => api.storage.session.get(keys),
+    writeSession: (values) => api.storage.session.set(values),
+    readManaged: async () => (await optional(api.storage.managed?.get(null))) ?? {},
+    onStored: (listener) => api.storage.onChanged.addListener(listener),
+
+    setAlarm: (name, when) => api.alarms.create(name, when),
+    clearAlarm: (name) => optional(api.alarms.clear(name)),
+    onAlarm: (listener) => api.alarms.onAlarm.addListener((alarm) => listener(alarm.name)),
+
+    hasOrigins: (origins) => api.permissions.contains({ origins }),
+    requestOrigins: (origins) => api.permissions.request({ origins }),
+    removeOrigins: (origins) => optional(api.permissions.remove({ origins })),
+    hasDownloads: () => api.permissions.contains({ permissions: ["downloads"] }),
+    requestDownloads: () => api.permissions.request({ permissions: ["downloads"] }),
+    removeDownloads: () => optional(api.permissions.remove({ permissions: ["downloads"] })),
+    onPermissions: (listener) => {
+      api.permissions.onAdded.addListener(listener);
+      api.permissions.onRemoved.addListener(listener);
+    },
+
+    registered: () => api.scripting.getRegisteredContentScripts(),
+    register: (script) => api.scripting.registerContentScripts([script]),
+    unregister: (ids) => api.scripting.unregisterContentScripts({ ids }),
+    inject: (tabId, files) => optional(api.scripting.executeScript({ target: { tabId, allFrames: true }, files })),
+    /** What `func(...args)` comes to in the tab's own document, apart from the page's scripts. */
+    ask: async (tabId, func, args) => (await api.scripting.executeScript({ target: { tabId, frameIds: [0] }, func, args }))[0]?.result,
+
+    tabsOn: (patterns) => api.tabs.query({ url: patterns }),
+    onTabClosed: (listener) => api.tabs.onRemoved.addListener(listener),
+    openTab: (path) => api.tabs.create({ url: api.runtime.getURL(path) }),
+
+    setBadge: (tabId, { text, colour, title }) => {
+      const where = tabId === undefined ? {} : { tabId };
+      return Promise.all([
+        optional(api.action.setBadgeText({ ...where, text })),
+        optional(api.action.setBadgeBackgroundColor({ ...where, color: colour })),
+        optional(api.action.setBadgeTextColor?.({ ...where, color: "#ffffff" })),
+        optional(api.action.setTitle({ ...where, title })),
+      ]);
+    },
+
+    /** The downloads API is there once its permission is; false while it is not. */
+    watchDownloads: (onCreated, onChanged) => {
+      if (!api.downloads) return false;
+      api.downloads.onCreated.addListener(onCreated);
+      api.downloads.onChanged.addListener(onChanged);
+      return true;
+    },
+    download: async (id) => (await api.downloads.search({ id }))[0],
+  };
+})();

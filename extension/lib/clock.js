@@ -1,0 +1,62 @@
+// How far the sidecar's clock is from ours: a minimum filter over ping exchanges. Pure; milliseconds, floats.
+//
+// "Ours" is one timeline: performance.timeOrigin + performance.now() of the background, which nobody sets while it lives. A page has
+// a timeline of its own; `skew` is what lies between the two (both know Date.now()).
+
+/** Exchanges older than this are forgotten. */
+const WINDOW_MS = 600_000;
+/** How much an exchange's error grows with its age: RFC 5905's frequency tolerance (PHI), 15 microseconds a second. */
+const DRIFT = 15e-6;
+/** The fastest that a clock may honestly run away: what kernels allow NTP to slew, 500 microseconds a second. */
+const MAX_SLEW = 500e-6;
+const MAX_EXCHANGES = 512;
+/** Date.now() counts whole milliseconds: less than this between two timelines is noise. */
+const SKEW_NOISE_MS = 2;
+/** What the clocks' own resolution may add to any bound. */
+const RESOLUTION_MS = 0.1;
+
+const roundTrip = (exchange) => exchange.received_ms - exchange.sent_ms - (exchange.t2_ms - exchange.t1_ms);
+const offsetOf = (exchange) => (exchange.t1_ms - exchange.sent_ms + (exchange.t2_ms - exchange.received_ms)) / 2;
+const errorAt = (exchange, now_ms) => roundTrip(exchange) / 2 + DRIFT * Math.max(0, now_ms - exchange.received_ms) + RESOLUTION_MS;
+
+function contradict(older, newer) {
+  const slewed_ms = MAX_SLEW * (newer.received_ms - older.received_ms);
+  return Math.abs(offsetOf(newer) - offsetOf(older)) > (roundTrip(older) + roundTrip(newer)) / 2 + slewed_ms + 2 * RESOLUTION_MS;
+}
+
+/** Keeps the exchanges of the last ten minutes; the one with the least error bound counts. */
+export class OffsetEstimator {
+  #exchanges = [];
+  steps = 0;
+
+  /** Take `{sent_ms, received_ms, t1_ms, t2_ms}`; false when it is impossible (a clock was set meanwhile) and was left out. */
+  add(exchange) {
+    if (exchange.t2_ms < exchange.t1_ms || roundTrip(exchange) < -RESOLUTION_MS) return false;
+    let kept = this.#exchanges.filter((older) => exchange.received_ms - older.received_ms <= WINDOW_MS);
+    if (kept.some((older) => contradict(older, exchange))) {
+      kept = []; // the sidecar's clock was set: what was measured before is about another clock
+      this.steps += 1;
+    }
+    this.#exchanges = [...kept.slice(-MAX_EXCHANGES + 1), exchange];
+    return true;
+  }
+
+  /** `{offset_ms, error_ms}` to add to our time to get the sidecar's, now; null before the first exchange. */
+  at(now_ms) {
+    let best = null;
+    for (const exchange of this.#exchanges) {
+      if (best === null || errorAt(exchange, now_ms) < errorAt(best, now_ms)) best = exchange;
+    }
+    return best && { offset_ms: offsetOf(best), error_ms: Math.max(0, errorAt(best, now_ms)) };
+  }
+}
+
+/** How far Date.now() is ahead of a timeline, both read together. */
+export const lead = (wall_ms, timeline_ms) => wall_ms - timeline_ms;
+
+/** The offset for a time of a page whose timeline Date.now() leads by `page_lead_ms`, given our own offset and lead. */
+export function forPage(offset, page_lead_ms, own_lead_ms) {
+  const skew_ms = page_lead_ms - own_lead_ms;
+  if (offset === null || Math.abs(skew_ms) < SKEW_NOISE_MS) return offset;
+  return { offset_ms: offset.offset_ms + skew_ms, error_ms: offset.error_ms + SKEW_NOISE_MS / 2 };
+}
