@@ -6,17 +6,19 @@ const MARGIN_MS = 24 * 3600_000;
 
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** A new session; sampling is decided once, for all of it. `random(n)` gives n random bytes. */
-export function newSession(now_ms, random, sampling) {
+/** A new session; sampling is drawn once, for all of it. `random(n)` gives n random bytes. */
+export function newSession(now_ms, random) {
   const [high, low] = random(2);
   return {
     id: hex(random(16)),
     started_ms: now_ms,
     base_ms: Math.floor(now_ms) - MARGIN_MS,
     draw: (high * 256 + low) / 65536,
-    sampled: (high * 256 + low) / 65536 < sampling,
   };
 }
+
+/** Whether this session is one of the share that is recorded. */
+export const isSampled = (session, share) => session.draw < share;
 
 /** The stored session if it still holds. */
 export function stillValid(session, now_ms) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import signal
 import sys
@@ -42,6 +43,8 @@ def main(argv: Sequence[str]) -> int:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    # Records live for a moment and hold no cycles: looking for garbage every 700 allocations costs a tenth of the work.
+    gc.set_threshold(20_000, 20, 20)
     service = Service(config, SystemClock())
     service.start()
     host, port = service.http_address

@@ -52,7 +52,8 @@ class XnatLogin:
             host, self._port = parts.hostname, parts.port
         except ValueError:
             parts, host = urlsplit(""), None
-        if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or not _BASE_PATH.fullmatch(parts.path):
+        plain = _BASE_PATH.fullmatch(parts.path) and not (parts.query or parts.fragment or "@" in parts.netloc)
+        if parts.scheme not in ("http", "https") or not host or not plain:
             shown = "***" if "@" in url else url
             raise SettingError(f"TRACEMARK_XNAT_URL={shown} is not valid", "allowed: a URL such as http://xnat-web:8080/xnat")
         self._encrypted = parts.scheme == "https"

@@ -12,6 +12,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from sidecar.analysis.usage import suppress
 from sidecar.errors import UsageFault
 from sidecar.journal.queries import ActionFilter
 from sidecar.model.outbox import ActionRow
@@ -70,7 +71,10 @@ def api(parts: WebParts) -> Blueprint:
         except UsageFault as fault:
             raise bad_parameter("cursor", request.args["cursor"], "the next_cursor of an earlier answer") from fault
         more = rows[-1].cursor if len(rows) == wanted.limit else None
-        return _json({"rows": [action_json(row) for row in rows], "next_cursor": more})
+        # An answer is a group: one that tells of fewer real persons than may be told of tells nothing of them.
+        shown, _ = suppress(rows, lambda _: "", parts.min_group)
+        told = {"rows": [action_json(row) for row in shown], "next_cursor": more, "suppressed": len(rows) - len(shown)}
+        return _json(told)
 
     @paths.get("/requests")
     def requests() -> Response:

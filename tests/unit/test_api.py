@@ -187,6 +187,27 @@ def test_usage_of_few_real_persons_is_not_told(tmp_path: Path) -> None:
         assert get(create_app(made.parts()).test_client(), f"/api/v1/usage?from={T0}")["rows"] != []
 
 
+def test_actions_of_few_real_persons_are_counted_and_not_told(tmp_path: Path) -> None:
+    with site(tmp_path, ManualClock(T0 + 900 * S)) as made:
+        lab = Lab(T0, T0 + 900 * S)
+        for number in range(4):
+            lab.sit("researcher", 150.0 * number, source="extension")
+        lab.sit("radiologist", 700.0, source="replay")
+        lab.fill(made.journal, [])
+        client = create_app(made.parts()).test_client()
+        body = get(client, f"/api/v1/actions?from={T0}")
+        rows = body["rows"]
+        assert {row["source"] for row in rows} == {"replay"}  # type: ignore[attr-defined]
+        assert body["suppressed"] == len(lab.actions) - len(rows)  # type: ignore[arg-type]
+        made.min_group = 4
+        client = create_app(made.parts()).test_client()
+        body = get(client, f"/api/v1/actions?from={T0}")
+        assert len(body["rows"]) == len(lab.actions)  # type: ignore[arg-type]
+        one = next(row["session"] for row in body["rows"] if row["source"] == "extension")  # type: ignore[attr-defined]
+        body = get(client, f"/api/v1/actions?from={T0}&session={one}")
+        assert body["rows"] == [], "one person's sitting is nobody's business"
+
+
 # -- errors
 
 

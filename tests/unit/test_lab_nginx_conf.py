@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from replay.lab.faults import LabFault
-from replay.lab.nginx_conf import CONTAINER_CONF, for_processes
+from replay.lab.faults import LabFault, LabUsageFault
+from replay.lab.nginx_conf import CONTAINER_CONF, SIDECAR_CONF, for_processes, stock, with_sidecar
+from replay.lab.options import Sidecar
 
 STOCK = CONTAINER_CONF.read_text()
 
@@ -79,3 +80,63 @@ def test_a_stock_file_that_changed_its_shape_is_noticed() -> None:
 def test_a_folder_that_nginx_would_misread_is_refused(folder: str) -> None:
     with pytest.raises(LabFault, match="give another folder with --dir"):
         generated(Path(folder))
+
+
+SIDECAR = Sidecar("10.0.0.7:18050", "tracemark:18051")
+
+
+def locations(text: str) -> dict[str, str]:
+    """Every location of a configuration and what stands in it."""
+    return dict(re.findall(r"^ +location (.+?) \{\n(.*?)^ +\}", text, re.MULTILINE | re.DOTALL))
+
+
+def test_without_a_sidecar_nothing_of_one_is_there() -> None:
+    assert stock() == STOCK
+    assert list(locations(STOCK)) == ["/"]
+
+
+@pytest.mark.parametrize("path", ["", "/xnat"])
+def test_two_paths_lead_to_the_sidecar_and_every_other_one_to_nothing(path: str) -> None:
+    found = locations(stock(SIDECAR, path))
+    tickets, markers = f"= {path}/tracemark/api/v1/tickets", f"= {path}/tracemark/markers"
+    assert set(found) == {"/", tickets, markers, f"{path}/tracemark/"}
+    assert "proxy_pass http://10.0.0.7:18050/api/v1/tickets;" in found[tickets]
+    assert "proxy_pass http://tracemark:18051/markers;" in found[markers]
+    assert "return 404;" in found[f"{path}/tracemark/"]
+    assert "proxy_pass http://xnat-web:8080;" in found["/"], "XNAT's own stays as it was"
+
+
+def test_who_comes_through_the_proxy_is_told_from_who_is_on_the_machine_without_an_address() -> None:
+    found = {name: text for name, text in locations(stock(SIDECAR)).items() if name.startswith("= ")}
+    for text in found.values():
+        assert 'proxy_set_header Forwarded "for=unknown";' in text
+        assert "$remote_addr" not in text
+        assert "access_log off;" in text, "it is not XNAT's request"
+        assert "proxy_set_header Host $http_host;" in text
+    assert 'proxy_set_header Cookie "";' in found["= /tracemark/markers"]
+    assert "Cookie" not in found["= /tracemark/api/v1/tickets"]
+
+
+def test_the_paths_are_there_in_plain_processes_too() -> None:
+    text = for_processes(stock(SIDECAR), port=1, web_port=2, logs=Path("/l"), scratch=Path("/s"), as_root=False)
+    assert "proxy_pass http://10.0.0.7:18050/api/v1/tickets;" in text
+
+
+def test_texts_that_changed_their_shape_are_noticed() -> None:
+    with pytest.raises(LabFault, match="nginx-sidecar.conf no longer holds"):
+        with_sidecar(STOCK, "location / {}", SIDECAR)
+    with pytest.raises(LabFault, match="nginx.conf no longer holds"):
+        with_sidecar("http {}", SIDECAR_CONF.read_text(), SIDECAR)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a:1", "a:1,b", "a:1,b:0", "a:1,b:65536", "a:1,b:2;", "a b:1,c:2", "a:1,b:2,c:3", "http://a:1,b:2"]
+)
+def test_an_address_that_is_none_says_what_to_give(text: str) -> None:
+    with pytest.raises(LabUsageFault, match="127.0.0.1:8050,127.0.0.1:8051"):
+        Sidecar.parse(text)
+
+
+def test_an_address_comes_back_as_it_was_given() -> None:
+    for text in ("127.0.0.1:8050,127.0.0.1:8051", "[::1]:8050,host.docker.internal:1"):
+        assert str(Sidecar.parse(text)) == text

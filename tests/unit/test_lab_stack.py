@@ -17,7 +17,7 @@ from replay.lab import cli, stack
 from replay.lab.command import Outcome
 from replay.lab.faults import LabFault, LabUsageFault
 from replay.lab.info import LabInfo
-from replay.lab.options import LabOptions
+from replay.lab.options import LabOptions, Sidecar
 from replay.lab.stack import down, status, up
 from replay.lab.studies import plan
 from tests.support.lab import REFUSED, RecordedRun, output
@@ -118,6 +118,16 @@ def test_a_running_lab_of_another_kind_is_not_passed_off_as_the_one_asked_for(en
         up(replace(options, exam_size="460MB"), quiet, runner=RecordedRun(engine))
     with pytest.raises(LabUsageFault, match="mode 'docker', not 'processes'"):
         up(replace(options, processes=True), quiet, runner=RecordedRun(engine))
+
+
+def test_the_lab_leads_to_the_sidecar_that_it_was_told_of(engine: Engine, options: LabOptions) -> None:
+    told = replace(options, sidecar=Sidecar("10.0.0.7:18050", "10.0.0.7:18051"))
+    info = up(told, quiet, runner=RecordedRun(engine))
+    assert LabInfo.load(options.directory).sidecar == info.sidecar == "10.0.0.7:18050,10.0.0.7:18051"
+    assert "http://10.0.0.7:18050/api/v1/tickets" in (options.directory / "nginx.conf").read_text(encoding="utf-8")
+    assert up(told, quiet, runner=RecordedRun(engine)) == info
+    with pytest.raises(LabUsageFault, match="sidecar '10.0.0.7:18050,10.0.0.7:18051', not ''"):
+        up(options, quiet, runner=RecordedRun(engine))
 
 
 def test_a_lab_of_which_a_part_has_ended_is_started_anew(engine: Engine, options: LabOptions) -> None:

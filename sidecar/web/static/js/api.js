@@ -35,10 +35,12 @@ export async function get(path, parameters = {}, signal = null) {
 export async function all(path, parameters, most, signal = null) {
   const rows = [];
   let cursor = null;
+  let suppressed = 0;
   do {
     const page = await get(path, { ...parameters, limit: Math.min(1000, most), cursor }, signal);
     rows.push(...page.rows);
+    suppressed += page.suppressed ?? 0;
     cursor = page.next_cursor ?? null;
   } while (cursor !== null && rows.length < most);
-  return { rows, more: cursor !== null };
+  return { rows, more: cursor !== null, suppressed };
 }

@@ -17,6 +17,7 @@ export class Feed {
   containers = [];
   gaps = [];
   more = false; // whether some actions of the range were left out
+  suppressed = 0; // actions that are not told because too few people stand behind them
 
   /** Forget the curves and give up every question about the range so far. */
   restart() {
@@ -62,6 +63,7 @@ export class Feed {
     if (whole) {
       this.#actions.clear();
       this.more = found.more;
+      this.suppressed = found.suppressed;
     }
     for (const row of found.rows) this.#actions.set(row.action_id, actionOf(row));
     const step = stepFor(to - from);

@@ -213,6 +213,7 @@ class Page {
     byId("lanes-note").textContent =
       `${sessions} ${sessions === 1 ? "session" : "sessions"}, ${actions.length} actions` +
       (shared ? "; a lane per role, choose a shorter range for a lane per session" : "") +
+      (feed.suppressed ? `; ${feed.suppressed} actions of few people are not shown` : "") +
       (feed.more ? `; only the first ${MOST_ACTIONS} actions of this range are loaded` : "");
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "local time";
     byId("shown").textContent = `${stretch(view.from, view.to, this.now())} (${length(view.to - view.from)}, ${zone})`;
