@@ -63,15 +63,16 @@ export class Conversation {
     return { type: "ping", t0_ns: Math.round(now_ms * NS) };
   }
 
-  /** The next messages for entries `{seq, kind, fields}`, which are all that the outbox has, in order. */
-  tell(entries) {
+  /** The next messages for entries `{seq, kind, fields}`, all that the outbox has, in order; `complete` makes them ready to be sent. */
+  tell(entries, complete = (entry) => entry) {
     if (this.state !== "open") return [];
     const messages = [];
     let markers = null;
-    for (const entry of entries) {
-      if (entry.seq <= this.#sent) continue;
-      if (entry.seq > this.acked + WINDOW) break;
-      this.#sent = entry.seq;
+    for (const stored of entries) {
+      if (stored.seq <= this.#sent) continue;
+      if (stored.seq > this.acked + WINDOW) break;
+      this.#sent = stored.seq;
+      const entry = complete(stored);
       if (entry.kind !== "marker") {
         messages.push({ type: entry.kind, seq: entry.seq, ...entry.fields });
         markers = null;

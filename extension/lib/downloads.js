@@ -18,12 +18,16 @@ export class AwaitedDownloads {
     return { awaiting: this.#awaiting, begun: this.#begun };
   }
 
-  /** The page waits for the download of this action. */
+  /** The page waits for the download of this action; returns the download's outcome when it is over already. */
   awaitFor(action_id, now_ms) {
     const early = this.#begun.find((one) => !one.action_id && now_ms - one.at_ms < EARLY_MS);
+    if (early?.outcome) {
+      this.#begun = this.#begun.filter((one) => one !== early);
+      return early.outcome;
+    }
     if (early) early.action_id = action_id;
-    else this.#awaiting.push({ action_id, since_ms: now_ms });
-    this.#awaiting = this.#awaiting.slice(-20);
+    else this.#awaiting = [...this.#awaiting, { action_id, since_ms: now_ms }].slice(-20);
+    return undefined;
   }
 
   /** The browser begins a download from this site. */
@@ -32,11 +36,15 @@ export class AwaitedDownloads {
     this.#begun.push({ id, at_ms: now_ms, action_id: this.#awaiting.shift()?.action_id ?? null });
   }
 
-  /** A download is over: the action that it ends, if any. */
-  ends(id) {
+  /** A download is over, with this outcome: the action that it ends, if any waits for it yet. */
+  ends(id, outcome) {
     const found = this.#begun.find((one) => one.id === id);
-    this.#begun = this.#begun.filter((one) => one.id !== id);
-    return found?.action_id ?? undefined;
+    if (found && !found.action_id) {
+      found.outcome = outcome;
+      return undefined;
+    }
+    this.#begun = this.#begun.filter((one) => one !== found);
+    return found?.action_id;
   }
 
   knows(id) {

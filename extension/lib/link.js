@@ -216,7 +216,7 @@ class Talk {
   pump() {
     if (!this.#ready || this.#hold || this.#socket.readyState !== 1) return;
     const entries = this.#ports.outbox.entries(this.#conversation.session);
-    for (const message of this.#conversation.tell(entries.map((entry) => this.#ports.complete(entry)))) {
+    for (const message of this.#conversation.tell(entries, this.#ports.complete)) {
       this.#send(message);
       this.#ports.sent(message);
     }

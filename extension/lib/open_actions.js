@@ -28,10 +28,11 @@ export class OpenActions {
     return size;
   }
 
-  /** Take note of a marker; false when it must not be told: its action has ended already. */
+  /** Take note of a marker; false when it must not be told: its action has begun or ended already. */
   note(tab, { action_id, action, phase, wall_ms }) {
     if (this.#ended.includes(action_id)) return false;
     if (phase === "begin") {
+      if (this.find(action_id)) return false;
       const open = [...(this.#tabs.get(tab) ?? []), { action_id, action, begun_wall_ms: wall_ms }];
       this.#tabs.set(tab, open.slice(-MOST_IN_TAB));
     } else {
@@ -62,9 +63,19 @@ export class OpenActions {
     return mine;
   }
 
-  /** All that are open, or those of one tab: `[{action_id, action, begun_wall_ms, tab}]`. */
-  all(only) {
-    return [...this.#tabs].flatMap(([tab, open]) => (only === undefined || tab === only ? open.map((one) => ({ ...one, tab })) : []));
+  /** All that are open: `[{action_id, action, begun_wall_ms, tab}]`. */
+  all() {
+    return [...this.#tabs].flatMap(([tab, open]) => open.map((one) => ({ ...one, tab })));
+  }
+
+  /** Those that end with their tab. */
+  boundTo(tab) {
+    return this.all().filter((one) => one.tab === tab && !ACROSS_TABS.has(one.action));
+  }
+
+  /** Those that nothing will end any more. */
+  stale(now_ms) {
+    return this.all().filter((one) => now_ms - one.begun_wall_ms > LONGEST_MS);
   }
 
   #forget(action_id) {

@@ -44,6 +44,11 @@ export class Outbox {
     return this.#sessions.get(session)?.entries ?? [];
   }
 
+  /** Whether this marker is waiting here already: a page sends again what it was not told to be stored. */
+  holds(session, { action_id, phase }) {
+    return this.entries(session).some(({ fields }) => fields.action_id === action_id && fields.phase === phase);
+  }
+
   /** `{acked, resume_seq, welcomed}` of a session, for its hello. */
   place(session) {
     const record = this.#sessions.get(session);

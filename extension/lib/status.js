@@ -9,6 +9,7 @@ const BLUE = "#0b5cad";
 const STATES = {
   recording: { text: "on", colour: GREEN },
   ready: { text: "", colour: GREEN },
+  flawed: { text: "on!", colour: AMBER },
   rating: { text: "1–5", colour: BLUE },
   paused: { text: "II", colour: GREY },
   off: { text: "off", colour: GREY },
@@ -79,6 +80,7 @@ function judge(facts) {
     return ["storage_full", "There is no room to keep markers", "Free some disk space, or let the browser's profile grow; new markers are lost meanwhile."];
   }
   if (link.trouble) return linkTrouble(link.trouble, config);
+  if (faults.length > 0) return ["flawed", "Recording, but a setting is not right", "Tell whoever set up Tracemark what is named below."];
   if (rating_due) return ["rating", "How did it feel just now?", "One click, or ignore it."];
   return facts.tabs > 0
     ? ["recording", `Recording on ${hosts(config.sites)}`, "Only which action, and when it began and ended."]

@@ -105,9 +105,8 @@ def test_all_three_run_and_up_changes_nothing(lab: LabInfo, options: LabOptions)
     assert [part.name for part in status(options.directory)] == [part.name for part in before]
 
 
+@pytest.mark.parametrize("options", ["processes"], indirect=True)
 def test_each_process_is_counted_in_a_control_group_of_its_own(lab: LabInfo) -> None:
-    if lab.mode != "processes":
-        pytest.skip("containers have control groups by nature")
     pids = {name: int(Path(path).read_text()) for name, path in lab.pid_files.items()}
     assert set(pids) == set(lab.containers)
     if os.geteuid() != 0 or not Path("/sys/fs/cgroup/cpuacct").is_dir():
@@ -119,9 +118,9 @@ def test_each_process_is_counted_in_a_control_group_of_its_own(lab: LabInfo) -> 
     assert int(Path("/sys/fs/cgroup/cpuacct/tracemark-lab", f"{PREFIX}xnat-web", "cpuacct.usage").read_text()) > 0
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("options", ["docker"], indirect=True)
 def test_a_second_compose_file_can_be_laid_over_ours(lab: LabInfo, tmp_path: Path) -> None:
-    if lab.mode != "docker":
-        pytest.skip("Compose files are for containers")
     over = tmp_path / "override.yml"
     over.write_text("services:\n  xnat-web:\n    environment:\n      EXTRA: wanted\n")
     files = ["--env-file", f"{lab.directory}/compose.env", "--file", str(COMPOSE_FILE), "--file", str(over)]

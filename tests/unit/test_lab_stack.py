@@ -126,7 +126,7 @@ def test_the_lab_leads_to_the_sidecar_that_it_was_told_of(engine: Engine, option
     assert LabInfo.load(options.directory).sidecar == info.sidecar == "10.0.0.7:18050,10.0.0.7:18051"
     assert "http://10.0.0.7:18050/api/v1/tickets" in (options.directory / "nginx.conf").read_text(encoding="utf-8")
     assert up(told, quiet, runner=RecordedRun(engine)) == info
-    with pytest.raises(LabUsageFault, match="sidecar '10.0.0.7:18050,10.0.0.7:18051', not ''"):
+    with pytest.raises(LabUsageFault, match=r"with sidecar '.*:18051', not ''"):
         up(options, quiet, runner=RecordedRun(engine))
 
 

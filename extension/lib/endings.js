@@ -1,0 +1,182 @@
+// How actions are known to be over: one small set of reactions for each way of ending. Pure; `tagger` is the state machine that
+// owns the actions, times are milliseconds of the document's monotonic clock.
+(() => {
+  const own = (globalThis.tracemark ??= {});
+  const EARLY_MS = 5; // a request may be stamped a little before the event that caused it
+  const SUBMIT_MS = 1000; // within this time after a submit the first navigation is the submit's own
+  const STALLED_MS = 15000; // known to be incomplete: so long without a slice before it is given up
+  const HELD_MS = 100;
+
+  const nanoseconds = (milliseconds) => Math.max(0, Math.round(milliseconds * 1e6));
+
+  /** login, logout, a submitted search, a viewer being opened: over in the document that comes next. */
+  const arrive = {
+    request(a, r, tagger) {
+      if (!r.navigation || r.same || r.start < a.begin - EARLY_MS) return false;
+      const awaited = a.action.arrival.fits(r.path) || (!a.action.slices && r.start - a.begin < SUBMIT_MS);
+      if (awaited && !a.navigated) {
+        a.navigated = true;
+        return true;
+      }
+      tagger.cancel(a, r.start, "navigation"); // the person went elsewhere
+      return false;
+    },
+    tick(a, now, tagger) {
+      if (a.prevented && !a.navigated && now - a.begin >= 5 * SUBMIT_MS) tagger.cancel(a, now, "timer");
+    },
+    leave: (a, t, tagger) => tagger.forget(a), // the next document ends it
+  };
+
+  /** A document that another one's action led to, when nothing more is awaited than that it is there. */
+  const loaded = {
+    loaded: (a, t, tagger) => tagger.end(a, t, "navigation"),
+    leave: (a, t, tagger) => tagger.cancel(a, t, "navigation"),
+  };
+
+  /** A burst of requests: over at the last one's end, known after a time without any. */
+  const burst = {
+    begin(a, t) {
+      Object.assign(a, { last: t, seen: 0, until: Infinity });
+    },
+    expecting: (a) => Boolean(a.expects) && !a.met,
+    request(a, r) {
+      const { spec } = a;
+      if (r.end === null || r.start < a.begin - EARLY_MS || r.start >= a.until) return false;
+      const expected = burst.expecting(a) && a.expects.fits(r.path, r.format);
+      if (!expected && !spec.fits(r.path, r.format)) return false;
+      if (!burst.expecting(a) && a.seen > 0 && r.start > a.last + spec.quiet_ms) return false;
+      a.last = Math.max(a.last, r.end);
+      a.seen += 1;
+      a.met ||= expected;
+      a.failed ||= Boolean(spec.fails) && r.status >= 400;
+      return true;
+    },
+    frame(a, t) {
+      if (a.seen > 0 && t >= a.last && !(a.frame >= a.last)) a.frame = t;
+    },
+    loaded(a, t) {
+      a.ready = true;
+      a.last = Math.max(a.last, t);
+    },
+    tick(a, now, tagger) {
+      if (!a.ready || (a.awaits && a.seen === 0)) return;
+      if (burst.expecting(a) && a.until === Infinity && now - a.last < a.expects.within_ms) return;
+      if (now - a.last >= a.spec.quiet_ms) burst.finish(a, tagger);
+    },
+    finish(a, tagger) {
+      if (a.failed) return tagger.cancel(a, a.last, "requests");
+      const shown = a.spec.rendered && a.frame >= a.last;
+      return tagger.end(a, shown ? a.frame : a.last, shown ? "rendered" : a.arrived ? "navigation" : "requests");
+    },
+    leave(a, t, tagger) {
+      if (a.ready && !(a.awaits && a.seen === 0)) burst.finish(a, tagger);
+      else tagger.cancel(a, t, "navigation");
+    },
+  };
+
+  /** A scan that is being shown: the first image is kept as an attribute, the last slice is the end. */
+  const slices = {
+    image(a, i) {
+      if (i.last < a.begin) return;
+      if (i.what === "new" || i.what === "set") a.fresh = true;
+      if (i.what === "set") a.set = true;
+      if (i.what === "rendered" && a.fresh) a.first ??= Math.max(i.t, a.begin);
+    },
+    attributes(a, scan) {
+      const found = a.first === undefined ? {} : { first_image_ns: nanoseconds(a.first - a.begin) };
+      return scan ? { ...found, images: scan.paths.size - scan.failed } : found;
+    },
+    tick(a, now, tagger) {
+      if (!a.told || a.first === undefined) return;
+      const scan = tagger.scanSince(a.begin);
+      const count = tagger.look.slices(a.spec.count);
+      const complete = (one) => one.paths.size >= count;
+      const last = Math.max(a.first, scan?.last ?? 0);
+      if (!(scan && complete(scan))) {
+        const partial = count > 1 && (scan ? !complete(scan) : ![...tagger.scans.values()].some(complete));
+        if (now - last < (partial ? STALLED_MS : a.spec.quiet_ms)) return;
+      }
+      tagger.end(a, last, scan ? "requests" : "rendered", slices.attributes(a, scan));
+    },
+    /** The person went on: an action that showed something is over at its last slice, one that showed nothing did not come to be. */
+    leave(a, t, tagger, evidence = "navigation") {
+      const scan = tagger.scanSince(a.begin);
+      if (a.first === undefined) return tagger.cancel(a, t, evidence);
+      return tagger.end(a, Math.min(t, Math.max(a.first, scan?.last ?? 0)), "rendered", slices.attributes(a, scan));
+    },
+  };
+
+  /** Moving images: over when the person stops them, when they stop by themselves, or when the page is left. */
+  const cine = {
+    image(a, i) {
+      if (i.what !== "new" || i.last < a.begin) return;
+      a.images = (a.images ?? 0) + i.count;
+      a.last = i.last;
+    },
+    tick(a, now, tagger) {
+      if (!a.told) return;
+      const state = tagger.look.state(a.spec.selector, a.spec.attribute);
+      const last = a.last ?? a.begin;
+      if (a.cut !== undefined && last > a.cut + 1500) a.cut = undefined; // it plays on in the new scan
+      const stopped = state === null || a.spec.value === undefined ? now - last >= a.spec.quiet_ms : state === a.spec.value && now - a.begin >= 500;
+      if (stopped) tagger.end(a, Math.min(last, a.cut ?? Infinity), "state", { images: a.images ?? 0 });
+    },
+    leave: (a, t, tagger) => tagger.end(a, t, "navigation", { images: a.images ?? 0 }),
+  };
+
+  /** Single gestures folded into one action: over at the last one, known after a silence. */
+  const fold = {
+    begin(a, t) {
+      Object.assign(a, { last: t, inputs: 0, echoes: 0, images: 0 });
+    },
+    more(a, o) {
+      a.last = Math.max(a.last, o.t);
+      if (o.trusted) a.inputs += 1;
+      else a.echoes += 1; // the viewer's own word for the same gesture, or for a drag
+    },
+    image(a, i) {
+      if (i.what === "new" && i.last >= a.begin) a.images += i.count;
+    },
+    tick(a, now, tagger) {
+      if (now - a.last >= a.spec.after_ms) fold.leave(a, now, tagger);
+    },
+    leave: (a, t, tagger) => tagger.end(a, a.last, "timer", { ticks: Math.max(a.inputs, a.echoes), images: a.images }),
+  };
+
+  /** A drawing: over when the viewer says that it is complete, else when the button is let go. */
+  const gesture = {
+    image(a, i, tagger) {
+      if (i.last < a.begin) return;
+      if (i.what === "drawing" || i.what === "drawn") a.confirmed = true;
+      if (i.what === "rendered" && tagger.held && i.last - a.begin >= HELD_MS) a.confirmed = true; // a brush: no word, but paint
+      if (i.what === "drawn") {
+        tagger.tell(a);
+        tagger.end(a, i.last, "rendered");
+      }
+    },
+    released(a, t) {
+      a.released = t;
+    },
+    tick(a, now, tagger) {
+      if (a.told && a.released !== undefined && now - a.released >= a.spec.after_ms) tagger.end(a, a.released, "timer");
+    },
+  };
+
+  /** A file: the background tells its end; only a file that the page itself fetched is seen here. */
+  const download = {
+    request(a, r, tagger) {
+      if (!tagger.fitsDownload(r) || r.start < a.begin - EARLY_MS) return false;
+      if (r.end === null) {
+        const mine = !a.navigated && r.start - a.begin < SUBMIT_MS;
+        a.navigated ||= mine;
+        return mine;
+      }
+      if (r.status >= 400) tagger.cancel(a, r.end, "requests");
+      else tagger.end(a, r.end, "requests", { bytes: r.bytes });
+      return true;
+    },
+    leave: (a, t, tagger) => tagger.forget(a),
+  };
+
+  own.endings = { arrive, loaded, burst, slices, cine, fold, gesture, download };
+})();

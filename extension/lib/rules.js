@@ -1,0 +1,109 @@
+// The catalogue's rules for pages, compiled: which actions an input, a request or a document begins. Pure: of an event and of the
+// document it needs no more than `closest`, `querySelector` and a few plain fields.
+(() => {
+  const own = (globalThis.tracemark ??= {});
+  const SPECIAL = /[.+?^${}()|[\]\\]/g;
+  const CAUSE_MS = 2000;
+
+  const tidy = (path) => path.replace(/\/+$/, "");
+  const segment = (text) =>
+    text === "**" ? "(?:/[^/]+)*" : text === "*" ? "/[^/]+" : `/${text.replace(SPECIAL, "\\$&").replaceAll("*", "[^/]*")}`;
+
+  /** Path patterns as one test: `*` is one segment, `**` any number, also none; a slash at the end does not matter. */
+  const patterns = (list) => {
+    const whole = new RegExp(`^(?:${list.map((one) => tidy(one).split("/").slice(1).map(segment).join("")).join("|")})$`);
+    return (path) => whole.test(tidy(path));
+  };
+
+  /** The test of an entry with `paths`, `not_paths` and `format`. */
+  const fitting = ({ paths, not_paths: refused, format }) => {
+    const wanted = paths ? patterns(paths) : () => true;
+    const unwanted = refused ? patterns(refused) : () => false;
+    return (path, asked) => wanted(path) && !unwanted(path) && (!format || asked === undefined || asked === format);
+  };
+
+  /** The path below XNAT's context path: as configured, else what stands before the first of XNAT's own first segments. */
+  const below = (path, context) => {
+    if (typeof context === "string" && (path === context || path.startsWith(`${context}/`))) return path.slice(context.length) || "/";
+    const found = /\/(app|data|REST|xapi|VIEWER|viewer|login|scripts|style)(\/|$)/.exec(path);
+    return found ? path.slice(found.index) : path;
+  };
+
+  const entryOf = (action, raw) => ({
+    ...raw,
+    action,
+    fits: fitting(raw),
+    comesFrom: raw.from ? fitting(raw.from) : null,
+    cause_ms: raw.cause_ms ?? CAUSE_MS,
+    caused: raw.cause_ms !== undefined,
+  });
+
+  /**
+   * Compiles `[{name, dom}]`. An entry that cannot be used (a selector that is none, an action without an end) is left out and
+   * counted in `bad`, because rules may come from a policy and must never break a page. `valid(selector)` asks the browser.
+   */
+  own.compileRules = (actions, valid = () => true) => {
+    const rules = { actions: new Map(), inputs: new Map(), requests: [], documents: [], bad: 0 };
+    const usable = (entry) => [entry.selector, entry.within, entry.present, entry.when?.selector].every((one) => one === undefined || valid(one));
+    for (const { name, dom } of Array.isArray(actions) ? actions : []) {
+      try {
+        if (dom.begin.length === 0) continue; // switched off by the site
+        const ends = dom.end.map((raw) => entryOf(name, raw));
+        const found = { name, at_most_ms: dom.at_most_ms, confirm: dom.confirm ?? null, ends, cancels: (dom.cancel ?? []).map((raw) => entryOf(name, raw)) };
+        found.arrival = ends.find((entry) => entry.by === "navigation" && entry.paths);
+        rules.actions.set(name, found);
+        for (const raw of dom.begin) {
+          if (!usable(raw)) {
+            rules.bad += 1;
+            continue;
+          }
+          const entry = entryOf(name, raw);
+          if (entry.on === "request") rules.requests.push(entry);
+          else if (entry.on === "navigation") rules.documents.push(entry);
+          else rules.inputs.set(entry.on, [...(rules.inputs.get(entry.on) ?? []), entry]);
+        }
+      } catch {
+        rules.actions.delete(name);
+        rules.bad += 1;
+      }
+    }
+    return rules;
+  };
+
+  const filesOf = (element) => [...(element?.files ?? [])].reduce((sum, file) => sum + file.size, 0);
+
+  /** Whether the state that the entry asks for is there. */
+  const holds = ({ when }, root) => {
+    if (!when) return true;
+    const element = root.querySelector(when.selector);
+    if (!element) return false;
+    if (when.files) return filesOf(element) > 0;
+    return when.attribute === undefined || element.getAttribute(when.attribute) === when.value;
+  };
+
+  const touches = (entry, event) => {
+    if (entry.keys && !entry.keys.includes(event.key)) return false;
+    if (entry.button !== undefined && entry.button !== event.button) return false;
+    if (entry.clicks !== undefined && entry.clicks !== event.detail) return false;
+    const target = event.target;
+    if (entry.keys && target.closest?.("input, textarea, select, [contenteditable]")) return false; // typing
+    const selector = entry.selector ?? entry.within;
+    return selector === undefined || Boolean(target.closest?.(selector));
+  };
+
+  /** The entries that this input fits, at most one of each action; `toggles` are told apart by the tagger, whatever their state. */
+  own.matchInput = (rules, on, event, root) => {
+    const found = [];
+    for (const entry of rules.inputs.get(on) ?? []) {
+      if (found.some((one) => one.entry.action === entry.action)) continue;
+      if (!touches(entry, event) || (entry.present && !root.querySelector(entry.present))) continue;
+      const ready = holds(entry, root);
+      if (ready || entry.toggles) {
+        found.push({ entry, ready, bytes: entry.when?.files ? filesOf(root.querySelector(entry.when.selector)) : undefined });
+      }
+    }
+    return found;
+  };
+
+  Object.assign(own, { patterns, fitting, below });
+})();

@@ -1,0 +1,280 @@
+// The state machine of actions: pending (not yet told, until it is confirmed), open, and then ended or cancelled. Pure: it is fed what
+// was seen, in the order in which it became known, and emits markers. Times are milliseconds of the document's monotonic clock.
+(() => {
+  const own = (globalThis.tracemark ??= {});
+  const { endings } = own;
+  const SAME_MS = 5; // an input and the events that it makes in turn
+  const ECHO_MS = 1000; // the viewer scrolls by itself unless a person did something so recently
+  const KEPT_INPUTS = 20;
+  const KEPT_SCANS = 64;
+  const CONFIRM_MS = 3000;
+
+  const endOf = (action, by, more = () => true) => action.ends.find((one) => one.by === by && more(one));
+
+  /** By which of the endings an action is over that begins with this entry. */
+  const kindOf = (action, entry) => {
+    const requests = endOf(action, "requests", (one) => !one.slices);
+    if (entry.on === "request" && requests) return ["burst", requests];
+    if (endOf(action, "state")) return ["cine", endOf(action, "state")];
+    if (endOf(action, "download")) return ["download", endOf(action, "download")];
+    if (action.arrival && entry.on !== "navigation") return ["arrive", action.arrival];
+    if (action.slices) return ["slices", action.slices];
+    if (requests && entry.on !== "mousedown") return ["burst", requests];
+    if (endOf(action, "rendered") && endOf(action, "timer")) return ["gesture", endOf(action, "timer")];
+    if (endOf(action, "timer")) return ["fold", endOf(action, "timer")];
+    return ["loaded", action.arrival];
+  };
+
+  own.Tagger = class {
+    /** `emit({action_id, action, phase, t, attrs, foreign})`; `look` is asked for states of the viewer; `origin` makes wall times. */
+    constructor({ rules, emit, newId, look, origin }) {
+      Object.assign(this, { rules, emit, newId, look, origin });
+      this.open = new Set();
+      this.inputs = []; // when the person last did something that a request may come from
+      this.scans = new Map();
+      this.held = false;
+      this.touched = -Infinity;
+      for (const action of rules.actions.values()) action.slices = endOf(action, "requests", (one) => one.slices);
+    }
+
+    feed(seen) {
+      this[seen.kind](seen);
+    }
+
+    // what was seen
+
+    /** A person's input and the rules that it fits; `trusted` false: the viewer's echo of one. */
+    input(o) {
+      if (o.trusted) this.touched = o.t;
+      else if (!this.held && o.t - this.touched > ECHO_MS) return;
+      if (o.cause) this.inputs = [...this.inputs.slice(1 - KEPT_INPUTS), { t: o.t }];
+      for (const hit of o.hits ?? []) this.hit(o, hit);
+    }
+
+    hit(o, { entry, ready, bytes }) {
+      const action = this.rules.actions.get(entry.action);
+      const [kind] = kindOf(action, entry);
+      const same = [...this.open].filter((a) => a.action === action && a.kind === kind);
+      if (entry.toggles && same.length > 0) {
+        for (const a of same) {
+          if (a.told || a.confirmed) this.end(this.tell(a), o.t, "state", { images: a.images ?? 0 });
+          else this.forget(a);
+        }
+        return;
+      }
+      if (!ready) return;
+      if (kind === "fold") {
+        let a = same[0];
+        if (a && o.t - a.last > a.spec.after_ms) {
+          endings.fold.leave(a, o.t, this);
+          a = undefined;
+        }
+        endings.fold.more(a ?? this.begin(action, entry, o.t), o);
+        return;
+      }
+      for (const a of same) {
+        if (kind === "arrive") this.cancel(a, o.t, "navigation");
+        else if (!a.told && kind === "gesture") this.forget(a);
+      }
+      const a = this.begin(action, entry, o.t);
+      Object.assign(a, { before: o.place, prevented: o.prevented, awaits: true, ready: true, bytes });
+      if (entry.new_tab) this.forget(a); // the other tab's document ends it
+    }
+
+    /** A request: finished, or (a navigation) just begun. */
+    request(r) {
+      this.slice(r);
+      const entry = this.rules.requests.find((one) => (!one.methods || !r.method || one.methods.includes(r.method)) && one.fits(r.path, r.format));
+      const cause = entry && this.causeOf(r.start, entry.cause_ms);
+      const leads = r.navigation && entry && this.fitsDownload(r);
+      for (const a of [...this.open]) {
+        const reaction = endings[a.kind];
+        if (!reaction.request || (leads && a.kind === "arrive")) continue;
+        const others = a.kind === "burst" && !reaction.expecting(a) && entry?.caused && cause && cause.t > (a.cause ?? a.begin) + SAME_MS;
+        if (!others && reaction.request(a, r, this)) return;
+      }
+      if (!entry || r.same || (entry.caused && !cause)) return;
+      const action = this.rules.actions.get(entry.action);
+      if (this.known(action, cause?.t ?? r.start, r)) return;
+      const a = this.begin(action, entry, cause?.t ?? r.start);
+      Object.assign(a, { cause: cause?.t, ready: true, awaits: true });
+      endings[a.kind].request?.(a, r, this);
+    }
+
+    /** Images of a viewer, several of one kind in a row as one: `t` of the first, `last` of the last, `count`. */
+    image(i) {
+      for (const a of [...this.open]) {
+        endings[a.kind].image?.(a, i, this);
+        this.confirm(a, i.last);
+      }
+    }
+
+    frame({ t }) {
+      for (const a of [...this.open]) endings[a.kind].frame?.(a, t, this);
+    }
+
+    /** A document is there: `t` its beginning, `page` whether it is a page of its own, `open` what other documents began. */
+    document(d) {
+      let led = false;
+      for (const one of d.page && d.status < 400 ? (d.open ?? []) : []) led = this.arrived(one, d) || led;
+      if (led || d.status >= 400) return;
+      for (const entry of this.rules.documents) {
+        const action = this.rules.actions.get(entry.action);
+        if (!entry.fits(d.path) || !(d.page || action.slices) || (d.soft && !action.slices)) continue;
+        if (entry.comesFrom && !(d.from !== null && entry.comesFrom.fits?.(d.from) !== false && entry.comesFrom(d.from))) continue;
+        const a = this.begin(action, entry, d.t);
+        if (!d.restored) this.expect(a);
+        return;
+      }
+    }
+
+    /** Whether an action that another document began has led here. */
+    arrived({ action_id, action: name, begun_wall_ms, own: mine = true }, d) {
+      const action = this.rules.actions.get(name);
+      if (!action?.arrival || !(mine || action.slices)) return false;
+      const a = { id: action_id, action, begin: begun_wall_ms - this.origin, told: true, foreign: true, arrived: true };
+      if (action.arrival.fits(d.path)) {
+        const spec = action.slices ?? action.arrival;
+        a.kind = action.slices ? "slices" : action.arrival.quiet_ms === undefined ? "loaded" : "burst";
+        this.open.add(a);
+        a.spec = spec;
+        endings[a.kind].begin?.(a, d.t);
+        this.expect(a);
+        return true;
+      }
+      if (mine && name !== "download") this.cancel(a, d.t, "navigation");
+      return false;
+    }
+
+    /** The document is complete. */
+    loaded({ t }) {
+      for (const a of [...this.open]) endings[a.kind].loaded?.(a, t, this);
+    }
+
+    pointer({ down, t }) {
+      this.held = down;
+      this.touched = t;
+      if (!down) for (const a of this.open) endings[a.kind].released?.(a, t);
+    }
+
+    /** The page is left: nothing more will be seen of what is open. */
+    leave({ t }) {
+      for (const a of [...this.open]) {
+        if (!a.told) this.forget(a);
+        else (endings[a.kind].leave ?? ((one) => this.cancel(one, t, "navigation")))(a, t, this);
+      }
+    }
+
+    /** Time has passed. Returns whether anything is open, that is: whether to come again. */
+    tick({ t }) {
+      for (const a of [...this.open]) {
+        this.confirm(a, t);
+        if (this.open.has(a)) endings[a.kind].tick?.(a, t, this);
+        if (this.open.has(a) && t - a.begin > a.action.at_most_ms) this.cancel(a, t, "timer");
+      }
+      return this.open.size > 0;
+    }
+
+    // what the endings do
+
+    begin(action, entry, t) {
+      const [kind, spec] = kindOf(action, entry);
+      const a = { id: this.newId(), action, kind, spec, begin: t, told: false };
+      if (entry.on === "navigation" && kind === "slices") a.arrived = true;
+      if (kind === "burst" && spec.expects && entry.on === "request") a.expects = expectation(spec);
+      endings[kind].begin?.(a, t);
+      for (const other of this.open) if (other.kind === "burst" && !other.cause) other.until = Math.min(other.until, t);
+      this.open.add(a);
+      if (!(action.confirm && kind !== "burst" && entry.on !== "navigation")) this.tell(a);
+      return a;
+    }
+
+    /** Tells the begin of an action, once; what it ousts is over. */
+    tell(a) {
+      if (a.told) return a;
+      a.told = true;
+      this.emit({ action_id: a.id, action: a.action.name, phase: "begin", t: a.begin, attrs: {}, foreign: false });
+      if (a.kind !== "slices") return a;
+      for (const other of [...this.open]) {
+        if (other !== a && other.kind === "slices" && other.begin <= a.begin) {
+          if (other.told) endings.slices.leave(other, a.begin, this, "state");
+          else this.forget(other);
+        }
+        if (other.kind === "cine") other.cut = a.begin;
+      }
+      return a;
+    }
+
+    end(a, t, evidence, attrs = {}) {
+      this.finish(a, "end", t, { ...attrs, ...(a.bytes ? { bytes: a.bytes } : {}), evidence });
+    }
+
+    cancel(a, t, evidence) {
+      if (!a.told) return this.forget(a);
+      return this.finish(a, "cancel", t, { evidence });
+    }
+
+    finish(a, phase, t, attrs) {
+      this.open.delete(a);
+      this.emit({ action_id: a.id, action: a.action.name, phase, t: Math.max(t, a.begin), attrs, foreign: Boolean(a.foreign) });
+    }
+
+    forget(a) {
+      this.open.delete(a);
+    }
+
+    /** The scan that was mostly fetched since then. */
+    scanSince(t) {
+      let found;
+      for (const scan of this.scans.values()) {
+        const since = scan.starts.filter((start) => start >= t - SAME_MS).length;
+        if (since > 0 && (!found || since > found.since)) found = { scan, since };
+      }
+      return found?.scan;
+    }
+
+    fitsDownload(r) {
+      return this.rules.requests.some((one) => this.rules.actions.get(one.action).ends.some((end) => end.by === "download") && one.fits(r.path, r.format));
+    }
+
+    // the rest
+
+    confirm(a, now) {
+      const { confirm } = a.action;
+      if (a.told || !confirm) return;
+      const changed = confirm.changes !== undefined && a.before !== undefined && this.look.place(confirm.changes) !== a.before;
+      if (a.confirmed || changed || (confirm.events && (a.set || a.images > 0))) this.tell(a);
+      else if (now - a.begin > (confirm.within_ms ?? CONFIRM_MS)) this.forget(a);
+    }
+
+    expect(a) {
+      if (a.kind === "burst" && a.spec.expects && this.look.state(a.spec.expects.selector, "id") !== null) a.expects = expectation(a.spec);
+    }
+
+    causeOf(start, within) {
+      return this.inputs.findLast((one) => one.t <= start + SAME_MS && start - one.t <= within);
+    }
+
+    /** Whether the action that this request tells of was begun already, by the input that caused both. */
+    known(action, t) {
+      const last = action.begun ?? -Infinity;
+      action.begun = Math.max(last, t);
+      return last >= t - SAME_MS;
+    }
+
+    slice(r) {
+      if (r.end === null || ![...this.rules.actions.values()].some((one) => one.slices?.fits(r.path))) return;
+      const key = own.scanOf(r.path);
+      if (!key) return;
+      const scan = this.scans.get(key) ?? { paths: new Set(), starts: [], last: 0, failed: 0 };
+      if (this.scans.size >= KEPT_SCANS && !this.scans.has(key)) this.scans.delete(this.scans.keys().next().value);
+      this.scans.set(key, scan);
+      if (!scan.paths.has(r.path) && r.status >= 400) scan.failed += 1;
+      scan.paths.add(r.path);
+      scan.starts.push(r.start);
+      scan.last = Math.max(scan.last, r.end);
+    }
+  };
+
+  const expectation = (spec) => ({ within_ms: spec.expects.within_ms, fits: own.fitting(spec.expects) });
+})();

@@ -1,0 +1,112 @@
+// The options: what a person may set where the organisation's policy does not, and the browser's permission for the site.
+
+import { originPatterns } from "./lib/sites.js";
+import { ask, element, find, showState } from "./lib/pages.js";
+
+const REFRESH_MS = 2000;
+const { browser } = globalThis.tracemark;
+const READ = {
+  sites: () => find("sites").value.split(/[\s,]+/).filter(Boolean).map((site) => site.replace(/\/+$/, "")),
+  context_path: () => find("context_path").value.trim(),
+  sidecar_url: () => find("sidecar_url").value.trim(),
+  auth: () => find("auth").value,
+  token: () => find("token").value,
+  rating: () => find("rating").checked,
+};
+let locked = [];
+
+function field(name) {
+  return document.querySelector(`[data-name="${name}"]`);
+}
+
+function note(name, kind, text) {
+  field(name).querySelector(`.${kind}`)?.remove();
+  if (text) field(name).append(element("div", { class: kind }, text));
+}
+
+function fill({ settings, has_token }) {
+  find("sites").value = settings.sites.join(" ");
+  for (const name of ["context_path", "sidecar_url", "auth"]) find(name).value = settings[name];
+  find("rating").checked = settings.rating;
+  find("token").placeholder = has_token ? "kept: type to replace it" : "";
+}
+
+async function showAccess(sites) {
+  const lines = await Promise.all(
+    sites.map(async (site) => {
+      const granted = await browser.hasOrigins(originPatterns([site]));
+      const line = element("li", {}, element("code", {}, new URL(site).host));
+      if (granted) {
+        line.append(element("span", { class: "yes end" }, "access allowed"));
+        return line;
+      }
+      const allow = element("button", { type: "button", class: "end" }, "Allow access");
+      allow.addEventListener("click", () => browser.requestOrigins(originPatterns([site])).then(refresh));
+      line.append(element("span", { class: "no" }, "no access yet"), allow);
+      return line;
+    }),
+  );
+  find("access").replaceChildren(...lines);
+}
+
+function show(overview) {
+  showState(overview);
+  find("version").textContent = overview.version;
+  locked = overview.locked;
+  for (const name of Object.keys(READ)) {
+    const isLocked = locked.includes(name);
+    find(name).disabled = isLocked;
+    note(name, "locked", isLocked ? "Set by your organisation." : "");
+  }
+  find("token-field").hidden = find("auth").value === "ticket";
+  find("downloads").checked = overview.downloads;
+  return showAccess(overview.settings.sites);
+}
+
+async function refresh() {
+  try {
+    const overview = await ask({ type: "overview" });
+    await show(overview);
+    return overview;
+  } catch (error) {
+    showState({ state: "failed", headline: "No answer", todo: error.message });
+    return null;
+  }
+}
+
+async function save(event) {
+  event.preventDefault();
+  const settings = Object.fromEntries(Object.entries(READ).filter(([name]) => !locked.includes(name)).map(([name, read]) => [name, read()]));
+  if (settings.token === "") delete settings.token;
+  // The question for the permission must come straight from the click; unfit sites are told by the answer below.
+  const sites = (settings.sites ?? []).filter((site) => /^https?:\/\/[^/]+$/.test(site) && URL.canParse(site));
+  if (sites.length > 0) await browser.requestOrigins(originPatterns(sites)).catch(() => false);
+  for (const name of Object.keys(READ)) note(name, "fault", "");
+  find("saved").textContent = "";
+  try {
+    const overview = await ask({ type: "save", settings });
+    for (const [name, text] of Object.entries(overview.rejected ?? {})) note(name, "fault", `This ${text}.`);
+    find("saved").textContent = overview.rejected ? "Not saved: correct what is named above." : "Saved.";
+    if (!overview.rejected) {
+      find("token").value = "";
+      fill(overview);
+    }
+    await show(overview);
+  } catch (error) {
+    find("saved").textContent = error.message;
+  }
+}
+
+find("settings").addEventListener("submit", save);
+find("auth").addEventListener("change", () => (find("token-field").hidden = find("auth").value === "ticket"));
+find("downloads").addEventListener("change", async () => {
+  await (find("downloads").checked ? browser.requestDownloads() : browser.removeDownloads());
+  await refresh();
+});
+
+const first = await refresh();
+if (first) {
+  fill(first);
+  await show(first);
+}
+setInterval(refresh, REFRESH_MS);

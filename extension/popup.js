@@ -1,0 +1,95 @@
+// The popup: the truth about now, pauses, and everything that was sent, for the person to look at.
+
+import { ask, bytes, element, find, loadCatalogue, milliseconds, plural, showState, timeOfDay } from "./lib/pages.js";
+
+const REFRESH_MS = 1000;
+const { browser } = globalThis.tracemark;
+const catalogue = await loadCatalogue();
+let shown = "";
+
+function name(item) {
+  if (item.type === "rating") return { label: `RATING ${item.score}`, colour: "transparent", phase: "" };
+  const action = catalogue.get(item.action);
+  return { label: action?.label ?? item.action, colour: action?.colour ?? "transparent", phase: item.phase };
+}
+
+function line(item) {
+  const { label, colour, phase } = name(item);
+  const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+  swatch.style.background = colour;
+  return element(
+    "li",
+    {},
+    element(
+      "details",
+      {},
+      element("summary", {}, element("time", {}, timeOfDay(item.wall_ns ?? item.time_ns)), swatch, element("span", {}, label), element("span", { class: "phase" }, phase)),
+      element("pre", {}, JSON.stringify(item)),
+    ),
+  );
+}
+
+function showRecent(items) {
+  const now = JSON.stringify(items);
+  if (now === shown) return;
+  shown = now;
+  find("count").textContent = items.length || 50;
+  find("recent").replaceChildren(
+    ...(items.length > 0 ? [...items].reverse().map(line) : [element("li", { class: "none" }, "Nothing was sent since the browser started.")]),
+  );
+}
+
+function show(overview) {
+  const { state, consent, unsent, clock, link } = overview;
+  showState(overview);
+  find("version").textContent = overview.version;
+  find("score").hidden = state !== "rating";
+  find("decide").hidden = state !== "consent" && !(state === "off" && consent.by === "person");
+  find("decide").textContent = state === "consent" ? "Read and decide" : "Decide anew";
+  find("set-up").hidden = !["not_configured", "no_permission", "refused"].includes(state);
+  find("again").hidden = !["not_connected", "refused"].includes(state);
+  find("remedies").hidden = [...find("remedies").children].every((one) => one.hidden);
+  find("pausing").hidden = !overview.recording && overview.pause === null;
+  find("pause").hidden = overview.pause !== null;
+  find("paused").hidden = overview.pause === null;
+  find("session").textContent = overview.session
+    ? `This sitting is known to the sidecar as ${overview.session.slice(0, 8)}…${link.role ? ` in the role ${link.role}` : ""}, a number drawn by chance.`
+    : "";
+  find("unsent").textContent =
+    unsent.count === 0 ? "Nothing is waiting to be sent." : `${plural(unsent.count, "marker", "markers")} not yet sent (${bytes(unsent.bytes)}).`;
+  find("delete").hidden = unsent.count === 0;
+  const lost = [
+    unsent.dropped > 0 && `${plural(unsent.dropped, "marker was", "markers were")} dropped because too many waited, too long, or without room on the disk.`,
+    unsent.deleted > 0 && `${plural(unsent.deleted, "marker was", "markers were")} deleted by you.`,
+    overview.refused > 0 && `${plural(overview.refused, "marker was", "markers were")} refused by the sidecar.`,
+  ].filter(Boolean);
+  find("dropped").hidden = lost.length === 0;
+  find("dropped").textContent = lost.join(" ");
+  find("clock").hidden = clock === null;
+  if (clock) find("clock").textContent = `The sidecar's clock is ${milliseconds(clock.offset_ms)} from this computer's, ± ${milliseconds(clock.error_ms)}.`;
+  showRecent(overview.recent);
+}
+
+async function tell(message) {
+  try {
+    show(await ask(message));
+  } catch (error) {
+    showState({ state: "failed", headline: "No answer", todo: error.message });
+  }
+}
+
+const press = (id, message) => find(id).addEventListener("click", () => tell(message));
+press("resume", { type: "resume" });
+press("delete", { type: "delete" });
+press("again", { type: "again" });
+for (const button of find("pause").querySelectorAll("button")) {
+  button.addEventListener("click", () => tell({ type: "pause", how: button.value }));
+}
+for (const button of find("score").querySelectorAll("button")) {
+  button.addEventListener("click", () => tell({ type: "rate", score: button.value === "" ? null : Number(button.value) }));
+}
+find("decide").addEventListener("click", () => browser.openTab("consent.html"));
+find("set-up").addEventListener("click", () => browser.openTab("options.html"));
+
+await tell({ type: "overview" });
+setInterval(() => tell({ type: "overview" }), REFRESH_MS);
