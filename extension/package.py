@@ -165,12 +165,12 @@ def public_key(key: Path) -> bytes:
     return _openssl("pkey", "-in", str(key), "-pubout", "-outform", "DER")
 
 
-def build(out: Path, baked: Baked, key: Path | None = None) -> list[Path]:
+def build(out: Path, baked: Baked, key: Path | None = None, source: Path = HERE) -> list[Path]:
     """Make everything in `out`, replacing what an earlier build left there; returns what was made."""
     made: list[Path] = []
     out.mkdir(parents=True, exist_ok=True)
     for browser in BROWSERS:
-        files = contents(browser, baked)
+        files = contents(browser, baked, source)
         manifest = json.loads(files["manifest.json"])
         if browser == "chromium" and key is not None:
             manifest["key"] = base64.b64encode(public_key(key)).decode()

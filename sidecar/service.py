@@ -235,6 +235,7 @@ class Service:
             health=self.health,
             ready=self.ready,
             containers=self._containers,
+            open_actions=self.settler.open_actions,
             address=self._config["http"],
             more=(tickets(self.tickets.ticket_for if self.tickets else None),),
         )

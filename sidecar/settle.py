@@ -94,6 +94,10 @@ class Settler:
             "markers_without_begin": self._orphans,
         }
 
+    def open_actions(self) -> list[Marker]:
+        """The begin markers of actions that have not ended yet, as far as they came since the start; from any thread."""
+        return list(self._open.values())
+
     def step(self) -> bool:
         """Do what there is to do now; whether there may be more at once."""
         more = self._pair_new()

@@ -6,11 +6,13 @@
   const SUBMIT_MS = 1000; // within this time after a submit the first navigation is the submit's own
   const STALLED_MS = 15000; // known to be incomplete: so long without a slice before it is given up
   const HELD_MS = 100;
+  const ECHO_MS = 250;
 
   const nanoseconds = (milliseconds) => Math.max(0, Math.round(milliseconds * 1e6));
 
   /** login, logout, a submitted search, a viewer being opened: over in the document that comes next. */
   const arrive = {
+    pause_ms: 1000,
     request(a, r, tagger) {
       if (!r.navigation || r.same || r.start < a.begin - EARLY_MS) return false;
       const awaited = a.action.arrival.fits(r.path) || (!a.action.slices && r.start - a.begin < SUBMIT_MS);
@@ -30,13 +32,13 @@
   /** A document that another one's action led to, when nothing more is awaited than that it is there. */
   const loaded = {
     loaded: (a, t, tagger) => tagger.end(a, t, "navigation"),
-    leave: (a, t, tagger) => tagger.cancel(a, t, "navigation"),
+    leave: (a, t, tagger) => tagger.end(a, t, "navigation"),
   };
 
   /** A burst of requests: over at the last one's end, known after a time without any. */
   const burst = {
     begin(a, t) {
-      Object.assign(a, { last: t, seen: 0, until: Infinity });
+      Object.assign(a, { last: t, seen: 0, until: Infinity, expects: a.spec.expects && { ...a.spec.expects, fits: own.fitting(a.spec.expects) } });
     },
     expecting: (a) => Boolean(a.expects) && !a.met,
     request(a, r) {
@@ -44,19 +46,21 @@
       if (r.end === null || r.start < a.begin - EARLY_MS || r.start >= a.until) return false;
       const expected = burst.expecting(a) && a.expects.fits(r.path, r.format);
       if (!expected && !spec.fits(r.path, r.format)) return false;
-      if (!burst.expecting(a) && a.seen > 0 && r.start > a.last + spec.quiet_ms) return false;
+      if (a.ready && a.seen > 0 && !burst.expecting(a) && r.start > a.last + spec.quiet_ms) return false;
       a.last = Math.max(a.last, r.end);
       a.seen += 1;
-      a.met ||= expected;
       a.failed ||= Boolean(spec.fails) && r.status >= 400;
+      a.met ||= expected || a.failed;
       return true;
     },
     frame(a, t) {
       if (a.seen > 0 && t >= a.last && !(a.frame >= a.last)) a.frame = t;
     },
-    loaded(a, t) {
+    loaded(a, t, tagger) {
+      if (a.ready || !a.page) return;
       a.ready = true;
       a.last = Math.max(a.last, t);
+      if (a.expects?.selector && !tagger.look.there(a.expects.selector)) a.expects = null;
     },
     tick(a, now, tagger) {
       if (!a.ready || (a.awaits && a.seen === 0)) return;
@@ -121,6 +125,10 @@
       const stopped = state === null || a.spec.value === undefined ? now - last >= a.spec.quiet_ms : state === a.spec.value && now - a.begin >= 500;
       if (stopped) tagger.end(a, Math.min(last, a.cut ?? Infinity), "state", { images: a.images ?? 0 });
     },
+    stop(a, t, tagger) {
+      if (!a.told && !a.images) tagger.forget(a);
+      else tagger.end(tagger.tell(a), t, "state", { images: a.images ?? 0 });
+    },
     leave: (a, t, tagger) => tagger.end(a, t, "navigation", { images: a.images ?? 0 }),
   };
 
@@ -130,9 +138,13 @@
       Object.assign(a, { last: t, inputs: 0, echoes: 0, images: 0 });
     },
     more(a, o) {
-      a.last = Math.max(a.last, o.t);
-      if (o.trusted) a.inputs += 1;
-      else a.echoes += 1; // the viewer's own word for the same gesture, or for a drag
+      if (o.trusted) {
+        a.inputs += 1;
+        a.touched = o.t;
+      } else {
+        a.echoes += 1; // the viewer's own word for the same gesture, or all that is known of a drag
+      }
+      if (o.trusted || o.t - (a.touched ?? -Infinity) > ECHO_MS) a.last = Math.max(a.last, o.t);
     },
     image(a, i) {
       if (i.what === "new" && i.last >= a.begin) a.images += i.count;
@@ -164,6 +176,7 @@
 
   /** A file: the background tells its end; only a file that the page itself fetched is seen here. */
   const download = {
+    pause_ms: 5000,
     request(a, r, tagger) {
       if (!tagger.fitsDownload(r) || r.start < a.begin - EARLY_MS) return false;
       if (r.end === null) {

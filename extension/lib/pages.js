@@ -38,7 +38,7 @@ export function bytes(count) {
 }
 
 export function milliseconds(ms) {
-  if (Math.abs(ms) < 10) return `${ms.toFixed(1)} ms`;
+  if (Math.abs(ms) < 10) return `${(Math.round(ms * 10) / 10 + 0).toFixed(1)} ms`;
   return Math.abs(ms) < 10_000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 

@@ -36,6 +36,7 @@
     comesFrom: raw.from ? fitting(raw.from) : null,
     cause_ms: raw.cause_ms ?? CAUSE_MS,
     caused: raw.cause_ms !== undefined,
+    then: raw.then && entryOf(action, raw.then),
   });
 
   /**
@@ -43,7 +44,7 @@
    * counted in `bad`, because rules may come from a policy and must never break a page. `valid(selector)` asks the browser.
    */
   own.compileRules = (actions, valid = () => true) => {
-    const rules = { actions: new Map(), inputs: new Map(), requests: [], documents: [], bad: 0 };
+    const rules = { actions: new Map(), inputs: new Map(), requests: [], documents: [], shown: [], keys: new Set(["Enter"]), bad: 0 };
     const usable = (entry) => [entry.selector, entry.within, entry.present, entry.when?.selector].every((one) => one === undefined || valid(one));
     for (const { name, dom } of Array.isArray(actions) ? actions : []) {
       try {
@@ -51,6 +52,7 @@
         const ends = dom.end.map((raw) => entryOf(name, raw));
         const found = { name, at_most_ms: dom.at_most_ms, confirm: dom.confirm ?? null, ends, cancels: (dom.cancel ?? []).map((raw) => entryOf(name, raw)) };
         found.arrival = ends.find((entry) => entry.by === "navigation" && entry.paths);
+        for (const { expects, then } of ends) for (const one of [expects, then?.expects]) if (one?.shows) rules.shown.push(fitting(one));
         rules.actions.set(name, found);
         for (const raw of dom.begin) {
           if (!usable(raw)) {
@@ -58,6 +60,7 @@
             continue;
           }
           const entry = entryOf(name, raw);
+          for (const key of raw.keys ?? []) rules.keys.add(key);
           if (entry.on === "request") rules.requests.push(entry);
           else if (entry.on === "navigation") rules.documents.push(entry);
           else rules.inputs.set(entry.on, [...(rules.inputs.get(entry.on) ?? []), entry]);

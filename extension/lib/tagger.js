@@ -56,29 +56,32 @@
       const [kind] = kindOf(action, entry);
       const same = [...this.open].filter((a) => a.action === action && a.kind === kind);
       if (entry.toggles && same.length > 0) {
-        for (const a of same) {
-          if (a.told || a.confirmed) this.end(this.tell(a), o.t, "state", { images: a.images ?? 0 });
-          else this.forget(a);
-        }
-        return;
+        const again = Boolean(entry.when) && ready; // it had stopped by itself
+        for (const a of same) endings.cine.stop(a, again ? Math.min(o.t, a.last ?? a.begin) : o.t, this);
+        if (!again) return;
       }
       if (!ready) return;
       if (kind === "fold") {
-        let a = same[0];
-        if (a && o.t - a.last > a.spec.after_ms) {
-          endings.fold.leave(a, o.t, this);
-          a = undefined;
-        }
-        endings.fold.more(a ?? this.begin(action, entry, o.t), o);
+        this.fold(action, entry, o, same[0]);
         return;
       }
       for (const a of same) {
         if (kind === "arrive") this.cancel(a, o.t, "navigation");
-        else if (!a.told && kind === "gesture") this.forget(a);
+        if (kind !== "gesture") continue;
+        a.released = undefined;
+        if (a.told) return; // one more stroke of the same drawing
+        this.forget(a);
       }
       const a = this.begin(action, entry, o.t);
       Object.assign(a, { before: o.place, prevented: o.prevented, awaits: true, ready: true, bytes });
       if (entry.new_tab) this.forget(a); // the other tab's document ends it
+    }
+
+    fold(action, entry, o, open) {
+      const fits = open && o.t - open.last <= open.spec.after_ms;
+      if (!fits && !o.trusted && !this.held) return; // a late echo
+      if (open && !fits) endings.fold.leave(open, o.t, this);
+      endings.fold.more(fits ? open : this.begin(action, entry, o.t), o);
     }
 
     /** A request: finished, or (a navigation) just begun. */
@@ -95,8 +98,10 @@
       }
       if (!entry || r.same || (entry.caused && !cause)) return;
       const action = this.rules.actions.get(entry.action);
-      if (this.known(action, cause?.t ?? r.start, r)) return;
-      const a = this.begin(action, entry, cause?.t ?? r.start);
+      const begin = cause?.t ?? r.start;
+      if (action.begun >= begin - SAME_MS) return; // the input that caused it has begun the action
+      if (!entry.caused && [...this.open].some((a) => a.action === action)) return;
+      const a = this.begin(action, entry, begin);
       Object.assign(a, { cause: cause?.t, ready: true, awaits: true });
       endings[a.kind].request?.(a, r, this);
     }
@@ -121,28 +126,27 @@
       for (const entry of this.rules.documents) {
         const action = this.rules.actions.get(entry.action);
         if (!entry.fits(d.path) || !(d.page || action.slices) || (d.soft && !action.slices)) continue;
-        if (entry.comesFrom && !(d.from !== null && entry.comesFrom.fits?.(d.from) !== false && entry.comesFrom(d.from))) continue;
+        if (entry.comesFrom && !(d.from && entry.comesFrom(d.from))) continue;
         const a = this.begin(action, entry, d.t);
-        if (!d.restored) this.expect(a);
+        if (d.restored) a.expects = null; // all of it is there already
         return;
       }
     }
 
     /** Whether an action that another document began has led here. */
-    arrived({ action_id, action: name, begun_wall_ms, own: mine = true }, d) {
+    arrived({ action_id, action: name, begun_wall_ms, own: told }, d) {
       const action = this.rules.actions.get(name);
+      const mine = told ?? !action?.slices; // a viewer may come up in another tab than the one where it was asked for
       if (!action?.arrival || !(mine || action.slices)) return false;
       const a = { id: action_id, action, begin: begun_wall_ms - this.origin, told: true, foreign: true, arrived: true };
       if (action.arrival.fits(d.path)) {
-        const spec = action.slices ?? action.arrival;
-        a.kind = action.slices ? "slices" : action.arrival.quiet_ms === undefined ? "loaded" : "burst";
-        this.open.add(a);
-        a.spec = spec;
+        const then = action.slices ?? action.arrival.then;
+        Object.assign(a, { kind: action.slices ? "slices" : then ? "burst" : "loaded", spec: then ?? action.arrival, page: true });
         endings[a.kind].begin?.(a, d.t);
-        this.expect(a);
+        this.open.add(a);
         return true;
       }
-      if (mine && name !== "download") this.cancel(a, d.t, "navigation");
+      if (mine) this.cancel(a, d.t, "navigation");
       return false;
     }
 
@@ -165,14 +169,14 @@
       }
     }
 
-    /** Time has passed. Returns whether anything is open, that is: whether to come again. */
+    /** Time has passed. Returns in how many milliseconds to come again; Infinity when nothing is open. */
     tick({ t }) {
       for (const a of [...this.open]) {
         this.confirm(a, t);
         if (this.open.has(a)) endings[a.kind].tick?.(a, t, this);
         if (this.open.has(a) && t - a.begin > a.action.at_most_ms) this.cancel(a, t, "timer");
       }
-      return this.open.size > 0;
+      return Math.min(...[...this.open].map((a) => endings[a.kind].pause_ms ?? 250));
     }
 
     // what the endings do
@@ -180,10 +184,10 @@
     begin(action, entry, t) {
       const [kind, spec] = kindOf(action, entry);
       const a = { id: this.newId(), action, kind, spec, begin: t, told: false };
-      if (entry.on === "navigation" && kind === "slices") a.arrived = true;
-      if (kind === "burst" && spec.expects && entry.on === "request") a.expects = expectation(spec);
+      a.page = entry.on === "navigation";
+      action.begun = t;
       endings[kind].begin?.(a, t);
-      for (const other of this.open) if (other.kind === "burst" && !other.cause) other.until = Math.min(other.until, t);
+      for (const other of this.open) if (other.kind === "burst" && other.page) other.until = Math.min(other.until, t);
       this.open.add(a);
       if (!(action.confirm && kind !== "burst" && entry.on !== "navigation")) this.tell(a);
       return a;
@@ -243,23 +247,12 @@
       const { confirm } = a.action;
       if (a.told || !confirm) return;
       const changed = confirm.changes !== undefined && a.before !== undefined && this.look.place(confirm.changes) !== a.before;
-      if (a.confirmed || changed || (confirm.events && (a.set || a.images > 0))) this.tell(a);
+      if (a.confirmed || changed || (confirm.images && (a.set || a.images > 0))) this.tell(a);
       else if (now - a.begin > (confirm.within_ms ?? CONFIRM_MS)) this.forget(a);
-    }
-
-    expect(a) {
-      if (a.kind === "burst" && a.spec.expects && this.look.state(a.spec.expects.selector, "id") !== null) a.expects = expectation(a.spec);
     }
 
     causeOf(start, within) {
       return this.inputs.findLast((one) => one.t <= start + SAME_MS && start - one.t <= within);
-    }
-
-    /** Whether the action that this request tells of was begun already, by the input that caused both. */
-    known(action, t) {
-      const last = action.begun ?? -Infinity;
-      action.begun = Math.max(last, t);
-      return last >= t - SAME_MS;
     }
 
     slice(r) {
@@ -275,6 +268,4 @@
       scan.last = Math.max(scan.last, r.end);
     }
   };
-
-  const expectation = (spec) => ({ within_ms: spec.expects.within_ms, fits: own.fitting(spec.expects) });
 })();

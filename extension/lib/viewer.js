@@ -26,6 +26,7 @@
       const last = Number(slider?.getAttribute("max") ?? slider?.getAttribute("aria-valuemax") ?? NaN);
       return last > 0 ? last + (slider.hasAttribute("max") ? 1 : 0) : undefined;
     },
+    there: (selector) => root.querySelector(selector) !== null,
     /** The state that an attribute tells; null when the element is not there. */
     state: (selector, attribute) => root.querySelector(selector)?.getAttribute(attribute) ?? null,
     /** Which element of its kind is the marked one: its place in the document, -1 for none. */

@@ -16,8 +16,9 @@ from sidecar.analysis.usage import suppress
 from sidecar.errors import UsageFault
 from sidecar.journal.queries import ActionFilter
 from sidecar.model.outbox import ActionRow
-from sidecar.model.records import ActionUsage
+from sidecar.model.records import ActionUsage, Session
 from sidecar.web.gather import gather
+from sidecar.web.open_actions import open_json
 from sidecar.web.parameters import Parameters
 from sidecar.web.parts import WebParts
 from sidecar.web.problems import bad_parameter
@@ -28,6 +29,8 @@ SAMPLE_SOURCES = ("docker", "cgroup", "proc")
 MOST_ROWS, SOME_ROWS = 5000, 1000
 #: a curve has at most so many steps; more is asked for in parts
 MOST_STEPS = 100_000
+#: a range that ends no longer ago than this reaches to now: pages ask by their own clocks
+_LIVE_NS = 5 * 10**9
 _ACTION = ("action", "session", "source", "run")
 _PAGE = ("limit", "cursor")
 _USAGE = tuple(field.name for field in fields(ActionUsage) if field.name not in ("action_id", "container"))
@@ -74,7 +77,11 @@ def api(parts: WebParts) -> Blueprint:
         # An answer is a group: one that tells of fewer real persons than may be told of tells nothing of them.
         shown, _ = suppress(rows, lambda _: "", parts.min_group)
         told = {"rows": [action_json(row) for row in shown], "next_cursor": more, "suppressed": len(rows) - len(shown)}
-        return _json(told)
+        real = {row.action.session for row in shown if row.action.source == "extension"}
+        live = wanted.to_ns >= parts.clock.wall_ns() - _LIVE_NS
+        begun = parts.open_actions() if live else ()
+        sessions = parts.reader().find(Session, {marker.session for marker in begun})
+        return _json(told | {"open": open_json(begun, sessions, wanted, real)})
 
     @paths.get("/requests")
     def requests() -> Response:

@@ -11,6 +11,7 @@ from flask import Blueprint
 from sidecar.clock import Clock
 from sidecar.journal.queries import Reader
 from sidecar.model.catalogue import Catalogue
+from sidecar.model.records import Marker
 from sidecar.web.metrics import Health, Ready
 
 
@@ -20,7 +21,8 @@ class WebParts:
 
     `health` tells each part's numbers about itself, `ready` whether each part does its work and a line about it; `containers`
     what the engine says now: mappings with `name` and, where known, `id`, `state`, `memory_limit_bytes`, `image`. `address` is
-    where the server listens: on loopback, only requests for this machine's own names are answered. `more` are further paths.
+    where the server listens: on loopback, only requests for this machine's own names are answered. `more` are further paths;
+    `open_actions` tells the begin markers of actions that have not ended.
     """
 
     reader: Callable[[], Reader]
@@ -34,3 +36,4 @@ class WebParts:
     containers: Callable[[], Sequence[Mapping[str, Any]]]
     address: tuple[str, int]
     more: Sequence[Blueprint] = ()
+    open_actions: Callable[[], Sequence[Marker]] = tuple

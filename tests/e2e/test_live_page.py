@@ -16,7 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from sidecar.clock import SystemClock
-from sidecar.model.records import Gap
+from sidecar.model.records import Gap, Marker
 from tests.support.waiting import wait_until
 from tests.support.web import Lab, S, Site, served, site
 
@@ -177,6 +177,31 @@ def test_new_samples_and_actions_arrive_without_asking(page: Page) -> None:
     page.site.journal.append([action])
     wait_until(lambda: page.js("return Number(document.querySelector('#lanes').dataset.bars)") == bars + 1, "the new action")
     page.lab.actions.remove(action)
+
+
+def test_an_action_that_has_not_ended_is_drawn_up_to_now(page: Page) -> None:
+    page.open()
+    page.grow(max(1.0, (time.time_ns() - page.now_ns) / S))
+    script = "return Number(document.querySelector('#lanes').dataset.bars)"
+    bars = int(wait_until(lambda: page.js(script), "the lanes"))
+    session = page.lab.sessions[-1].session
+    page.site.open_actions.append(
+        Marker(
+            session=session,
+            seq=1,
+            action_id="feedfeedfeedfeed",
+            action="download",
+            phase="begin",
+            wall_ns=page.now_ns - 5 * S,
+            mono_ns=0,
+            offset_ns=0,
+            offset_error_ns=0,
+            received_ns=page.now_ns - 5 * S,
+        )
+    )
+    wait_until(lambda: page.js(script) == bars + 1, "the open action")
+    page.site.open_actions.clear()
+    wait_until(lambda: page.js(script) == bars, "its end")
 
 
 def test_pause_stops_the_page_and_back_to_live_moves_it_again(page: Page) -> None:

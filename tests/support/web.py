@@ -17,7 +17,7 @@ from sidecar.journal.base import Journal
 from sidecar.journal.queries import Reader
 from sidecar.journal.sqlite import SqliteJournal
 from sidecar.model.catalogue import load_catalogue
-from sidecar.model.records import Action, Gap, Record, Request, Sample, Session, Source
+from sidecar.model.records import Action, Gap, Marker, Record, Request, Sample, Session, Source
 from sidecar.web.app import create_app
 from sidecar.web.parts import WebParts
 from sidecar.web.server import WebServer
@@ -192,6 +192,7 @@ class Site:
     min_group: int = 5
     address: tuple[str, int] = ("127.0.0.1", 0)
     more: tuple[Blueprint, ...] = ()
+    open_actions: list[Marker] = field(default_factory=list)
 
     def parts(self) -> WebParts:
         reader = Reader(self.path)
@@ -207,6 +208,7 @@ class Site:
             containers=lambda: self.engine,
             address=self.address,
             more=self.more,
+            open_actions=lambda: self.open_actions,
         )
 
 

@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Blueprint
@@ -24,6 +25,7 @@ from sidecar.web.app import create_app
 from sidecar.web.metrics import prometheus
 from sidecar.web.security import host_of, is_loopback
 from sidecar.web.server import WebServer
+from tests.support.records import marker, session
 from tests.support.web import Lab, S, Site, served, site
 
 T0 = 1_700_000_000 * S
@@ -206,6 +208,22 @@ def test_actions_of_few_real_persons_are_counted_and_not_told(tmp_path: Path) ->
         one = next(row["session"] for row in body["rows"] if row["source"] == "extension")  # type: ignore[attr-defined]
         body = get(client, f"/api/v1/actions?from={T0}&session={one}")
         assert body["rows"] == [], "one person's sitting is nobody's business"
+
+
+def test_an_action_that_has_not_ended_is_told_where_the_range_reaches_to_now(tmp_path: Path) -> None:
+    with site(tmp_path, ManualClock(T0 + 900 * S)) as made:
+        made.journal.append([session("session-1", source="replay"), session("session-2", source="extension", role=None)])
+        made.open_actions = [marker("a" * 16, "begin", 880, 1), marker("b" * 16, "begin", 890, 1, session="session-2")]
+        client = create_app(made.parts()).test_client()
+
+        def told(query: str) -> list[str]:
+            rows: Any = get(client, f"/api/v1/actions?{query}")["open"]
+            return [row["action_id"][0] for row in rows]
+
+        assert told("from=-1m") == ["a"], "one real person alone is not told of"
+        assert told("from=-1m&action=login") == []
+        assert told("from=-1m&source=real") == []
+        assert told(f"from={T0}&to={T0 + 800 * S}") == []
 
 
 # -- errors

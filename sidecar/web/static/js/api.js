@@ -36,11 +36,13 @@ export async function all(path, parameters, most, signal = null) {
   const rows = [];
   let cursor = null;
   let suppressed = 0;
+  let open = [];
   do {
     const page = await get(path, { ...parameters, limit: Math.min(1000, most), cursor }, signal);
     rows.push(...page.rows);
     suppressed += page.suppressed ?? 0;
+    open = page.open ?? [];
     cursor = page.next_cursor ?? null;
   } while (cursor !== null && rows.length < most);
-  return { rows, more: cursor !== null, suppressed };
+  return { rows, more: cursor !== null, suppressed, open };
 }

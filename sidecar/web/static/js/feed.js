@@ -13,6 +13,7 @@ const FRAMES_MS = 2 * 3600e3;
 export class Feed {
   #asking = new AbortController();
   #actions = new Map();
+  #open = []; // actions that have not ended: they reach to the edge of what is known
   series = new Map(); // container -> Series
   containers = [];
   gaps = [];
@@ -32,7 +33,7 @@ export class Feed {
   }
 
   get actions() {
-    return [...this.#actions.values()];
+    return [...this.#actions.values(), ...this.#open.filter((one) => !this.#actions.has(one.id))];
   }
 
   /** Time of the newest sample in the range, 0 when there is none. */
@@ -66,6 +67,9 @@ export class Feed {
       this.suppressed = found.suppressed;
     }
     for (const row of found.rows) this.#actions.set(row.action_id, actionOf(row));
+    this.#open = found.open.map((row) =>
+      actionOf({ ...row, duration_ns: Math.max(0, to * 1e6 - row.start_ns), outcome: "not ended yet", usage: {} }),
+    );
     const step = stepFor(to - from);
     await Promise.all(this.containers.map((container) => this.#pollSeries(container, step, from, to, signal)));
   }

@@ -1,0 +1,258 @@
+// The page's side of the extension: listens, without touching anything, and feeds the tagger. Listeners only note; all work is done
+// a quarter of a second later. While nothing is recorded there is one listener (for the page's return from the cache) and the port.
+(() => {
+  const own = globalThis.tracemark;
+  if (own.page) return; // injected twice
+  own.page = true;
+
+  const DRAIN_MS = 250;
+  const NOTED = 5000; // more than this between two drains is not noted
+  const FLOOD_PER_S = 2000;
+  const FLOOD_MS = 5000;
+  const REST_MS = 30000;
+  const PASSIVE = { capture: true, passive: true };
+  const CLICKABLE = "a, button, input, select, label, li, th, summary, [role]";
+  const CAUSES = { click: (event) => event.target.closest?.(CLICKABLE), submit: () => true, change: () => true, keydown: (event) => event.key === "Enter" };
+  const POINTER = { pointerdown: true, pointerup: false, pointercancel: false };
+
+  const fresh = document.readyState === "loading"; // else the extension came later than the page
+  const now = () => performance.now();
+  const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const look = own.makeLook(document);
+  let recording = null; // {rules, version, context, tagger, undo[]} while recording
+  let noted = [];
+  let timer = null;
+  let due = Infinity;
+  let heavy_ms = 0;
+  let drained = 0;
+  let greeted = false;
+
+  const port = new own.Port({
+    connect: own.browser.connect,
+    heard: guarded((message) => message.type === "state" && hear(message)),
+    gone: () => {
+      stop();
+      removeEventListener("pageshow", shown, true);
+    },
+    clock: () => ({ wall_ms: Date.now(), mono_ms: performance.timeOrigin + now() }),
+  });
+
+  /** Whatever goes wrong in here, the page does not hear of it; recording ends in this document. */
+  function guarded(work) {
+    return (...values) => {
+      try {
+        return work(...values);
+      } catch {
+        return stop();
+      }
+    };
+  }
+
+  function note(seen, soon = DRAIN_MS) {
+    if (noted.length >= NOTED) port.counts.dropped += 1;
+    else noted.push(seen);
+    plan(soon);
+  }
+
+  function plan(after_ms) {
+    const at = now() + after_ms;
+    if (at >= due || after_ms === Infinity) return;
+    clearTimeout(timer);
+    due = at;
+    timer = setTimeout(drain, after_ms);
+  }
+
+  const drain = guarded(() => {
+    due = Infinity;
+    if (!recording) return;
+    recording.requests?.take();
+    const { tagger, rules } = recording;
+    const batch = noted;
+    noted = [];
+    weigh(batch.length);
+    for (const seen of batch) {
+      if (seen.event) {
+        seen.prevented = seen.event.defaultPrevented;
+        seen.hits ??= own.matchInput(rules, seen.event.type, seen.event, document);
+      }
+      tagger.feed(seen);
+    }
+    const loaded = recording.loaded ? undefined : own.loadedAt();
+    if (loaded) {
+      recording.loaded = true;
+      tagger.loaded({ t: loaded });
+    }
+    plan(Math.max(50, tagger.tick({ t: now() })));
+  });
+
+  /** The breaker: in a flood that lasts, what comes often is not listened to for a while. */
+  function weigh(count) {
+    const elapsed = now() - drained;
+    drained = now();
+    heavy_ms = count > (FLOOD_PER_S * elapsed) / 1000 ? heavy_ms + elapsed : 0;
+    if (heavy_ms < FLOOD_MS) return;
+    heavy_ms = 0;
+    port.counts.overloads += 1;
+    recording.unhearOften();
+    const resting = recording;
+    setTimeout(() => recording === resting && hearOften(), REST_MS);
+  }
+
+  // listeners
+
+  const rare = guarded((event) => {
+    if (!event.isTrusted) return;
+    const { type } = event;
+    if (type === "keydown" && !recording.rules.keys.has(event.key)) return; // typing
+    if (type === "input" && event.target.type !== "range") return;
+    const hits = own.matchInput(recording.rules, type, event, document);
+    const cause = Boolean(CAUSES[type]?.(event));
+    if (hits.length === 0 && !cause) return;
+    const changes = hits.map(({ entry }) => recording.rules.actions.get(entry.action).confirm?.changes).find(Boolean);
+    const place = changes && look.place(changes);
+    note({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
+  });
+
+  const often = guarded((event) => {
+    if (event.type === "wheel" && (!event.isTrusted || event.ctrlKey)) return;
+    note({ kind: "input", t: event.timeStamp, trusted: event.isTrusted, event });
+  });
+
+  const image = guarded((event) => {
+    if (!event.target.closest?.(own.PANE)) return;
+    const what = own.IMAGE_EVENTS[event.type];
+    const { timeStamp: t } = event;
+    const before = noted.at(-1);
+    if (before?.kind === "image" && before.what === what) {
+      before.last = t;
+      before.count += 1;
+    } else {
+      note({ kind: "image", what, t, last: t, count: 1 });
+    }
+  });
+
+  const pointer = guarded((event) => event.isTrusted && note({ kind: "pointer", down: POINTER[event.type], t: event.timeStamp }));
+
+  const requested = guarded((entries) => {
+    for (const entry of entries) {
+      const request = own.requestOfEntry(entry, location.origin, recording.context);
+      if (!request) continue;
+      note(request);
+      if (recording.rules.shown.some((fits) => fits(request.path, request.format))) own.afterFrame(guarded((t) => recording && note({ kind: "frame", t })));
+    }
+  });
+
+  const navigating = guarded((event) => {
+    const request = own.requestOfNavigation(event, location.origin, recording.context);
+    if (!request) return;
+    const { path, start, same } = request;
+    if (!same) note(request, 0);
+    else if (path !== own.below(location.pathname, recording.context)) note({ kind: "document", soft: true, t: start, path, from: null, page: recording.own, status: 0 });
+  });
+
+  const loaded = guarded(() => plan(50));
+
+  const left = guarded((event) => {
+    drain();
+    recording?.tagger.leave({ t: event.timeStamp });
+    port.flush();
+  });
+
+  const hidden = guarded(() => {
+    if (document.hidden) drain();
+    port.flush();
+  });
+
+  const shown = guarded((event) => {
+    if (!event.persisted) return;
+    if (recording) {
+      recording.tagger.document({ t: event.timeStamp, path: own.below(location.pathname, recording.context), from: null, page: recording.own, restored: true, status: 0 });
+      recording.tagger.loaded({ t: event.timeStamp });
+      plan(DRAIN_MS);
+    }
+    port.open(self === top);
+  });
+
+  function on(target, types, listener) {
+    for (const type of types) target.addEventListener(type, listener, PASSIVE);
+    return () => {
+      for (const type of types) target.removeEventListener(type, listener, PASSIVE);
+    };
+  }
+
+  function hearOften() {
+    const { rules } = recording;
+    const types = [...rules.inputs.keys()].filter((type) => type === "wheel" || /cornerstone/i.test(type));
+    recording.requests = own.watchRequests(requested);
+    const quiet = [on(document, types, often), on(document, Object.keys(own.IMAGE_EVENTS), image), () => recording.requests.stop()];
+    recording.unhearOften = () => {
+      for (const undo of quiet.splice(0)) undo();
+    };
+  }
+
+  // state
+
+  function hear({ recording: wanted, rules, context_path: context, open }) {
+    if (!wanted) return stop();
+    if (recording && recording.version === rules?.version && recording.context === context) return undefined;
+    stop();
+    return start(rules, context, open ?? []);
+  }
+
+  function start({ version, actions }, context, open) {
+    const probe = document.createDocumentFragment();
+    const valid = (selector) => {
+      try {
+        probe.querySelector(selector);
+        return true;
+      } catch {
+        return false;
+      }
+    };
+    const rules = own.compileRules(actions, valid);
+    port.counts.bad_rules = rules.bad;
+    const tagger = new own.Tagger({ rules, emit: tell, newId, look, origin: performance.timeOrigin });
+    const pathOf = (path) => own.below(path, context);
+    recording = { rules, version, context, tagger, undo: [] };
+    recording.own = own.isOwnPage((path) => rules.documents.some((entry) => entry.fits(pathOf(path))));
+    const types = new Set([...rules.inputs.keys(), ...Object.keys(CAUSES)].filter((type) => type !== "wheel" && !/cornerstone/i.test(type)));
+    recording.undo.push(
+      on(document, types, rare),
+      on(document, Object.keys(POINTER), pointer),
+      on(document, ["visibilitychange"], hidden),
+      on(window, ["load"], loaded),
+      on(window, ["pagehide"], left),
+      () => recording.unhearOften(),
+    );
+    if (globalThis.navigation) recording.undo.push(on(globalThis.navigation, ["navigate"], navigating));
+    if (fresh && !greeted) {
+      const from = document.referrer.startsWith(`${location.origin}/`) ? pathOf(new URL(document.referrer).pathname) : null;
+      tagger.document({ t: 0, path: pathOf(location.pathname), from, page: recording.own, open, status: own.statusOf() });
+    } else {
+      recording.loaded = true;
+    }
+    greeted = true;
+    hearOften();
+    plan(DRAIN_MS);
+  }
+
+  function stop() {
+    if (!recording) return;
+    clearTimeout(timer);
+    due = Infinity;
+    noted = [];
+    for (const undo of recording.undo) undo();
+    recording = null;
+  }
+
+  function tell({ action_id, action, phase, t, attrs, foreign }) {
+    port.add({ action_id, action, phase, wall_ms: performance.timeOrigin + t, mono_ms: foreign ? null : t, attrs });
+    const downloads = recording?.rules.actions.get(action)?.ends.some((end) => end.by === "download");
+    if (phase !== "begin" || !downloads) return;
+    port.flush();
+    port.say({ type: "await_download", action_id });
+  }
+
+  addEventListener("pageshow", shown, true);
+  port.open(self === top);
+})();

