@@ -6,7 +6,9 @@ export const CONTENT_FILES = [
   "lib/rules.js",
   "lib/evidence.js",
   "lib/viewer.js",
+  "lib/endings.js",
   "lib/tagger.js",
+  "lib/port.js",
   "content.js",
 ];
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sidecar.analysis.load import Load
 from sidecar.analysis.summary import Estimate, Spread, mean_interval, median_of, spread
@@ -37,6 +37,9 @@ class UsageInput(Protocol):
     def session(self) -> Session | None: ...
     @property
     def usage(self) -> Mapping[str, ActionUsage]: ...
+
+
+U = TypeVar("U", bound=UsageInput)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +148,7 @@ def _role(row: UsageInput) -> str | None:
     return None if row.session is None else row.session.role or row.session.scenario
 
 
-def suppress(rows: Sequence[UsageInput], key: Callable[[UsageInput], str], min_group: int) -> tuple[list[UsageInput], set[str]]:
+def suppress(rows: Sequence[U], key: Callable[[U], str], min_group: int) -> tuple[list[U], set[str]]:
     """Leave out real people's actions where fewer than `min_group` of them would stand behind a number."""
     people: dict[str, set[str | None]] = {}
     for row in rows:
