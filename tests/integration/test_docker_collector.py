@@ -17,8 +17,9 @@ import docker
 import pytest
 
 from sidecar.collect.docker_stats import DockerEngine, Engine, Limits, parse_time
+from sidecar.model.records import Gap
 from tests.support.docker_bench import ID, found, frame
-from tests.support.engine import SOCKET, FakeEngine, PrivateEngine, collecting, containers, fresh_name, real_client
+from tests.support.engine import SOCKET, FakeEngine, ListSink, PrivateEngine, collecting, containers, fresh_name, real_client
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.engine
@@ -146,9 +147,9 @@ def test_life_of_a_container(start: Callable[..., Any]) -> None:
         wait_until(lambda: len(sink.samples(name)) >= before + 3, "samples after the restart")
         assert any(new.cpu_total_ns < old.cpu_total_ns for old, new in pairwise(sink.samples(name))), "the counter starts anew"
         container.stop(timeout=0)
-        wait_until(lambda: state() == "exited" and sink.gaps(name)[-1].end_ns is None, "the stop")
+        wait_until(lambda: state() == "exited" and [gap.end_ns for gap in gaps_of(sink, name)][-1:] == [None], "the stop")
         container.start()
-        wait_until(lambda: sink.gaps(name)[-1].end_ns, "the start to end the gap")
+        wait_until(lambda: gaps_of(sink, name)[-1].end_ns, "the start to end the gap")
         container.pause()
         wait_until(lambda: state() == "paused", "the pause")
         container.unpause()
@@ -157,11 +158,17 @@ def test_life_of_a_container(start: Callable[..., Any]) -> None:
         container.remove(force=True)
         wait_until(lambda: not collector.containers() and not collector.health()["streams"], "the removal")
         assert collector.health()["frames_malformed"] == 0
-    gaps = sink.gaps(name)
+    gaps = gaps_of(sink, name)
     assert len(gaps) == 2, gaps
     assert all(gap.end_ns is not None for gap in gaps)
     times = [sample.time_ns for sample in sink.samples(name)]
     assert times == sorted(set(times))
+
+
+def gaps_of(sink: ListSink, name: str) -> list[Gap]:
+    """The gaps since the first sample; before it the container may have been seen when it was made and not started yet."""
+    first_ns = min((sample.time_ns for sample in sink.samples(name)), default=0)
+    return [gap for gap in sink.gaps(name) if gap.start_ns >= first_ns]
 
 
 def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
@@ -169,7 +176,7 @@ def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
     try:
         private.start()
         first = docker.DockerClient(private.endpoint, version="auto")
-        with containers(first) as start, collecting([name], private.endpoint) as (collector, sink):
+        with containers(first) as start, collecting([name], private.endpoint, timeout_s=2) as (collector, sink):
             container = start(name, BURN, nano_cpus=100_000_000)
             wait_until(lambda: len(sink.samples(name)) >= 2, "samples")
             private.hang()
@@ -177,17 +184,18 @@ def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
             private.go_on()
             taken = len(sink.samples(name))
             wait_until(lambda: len(sink.samples(name)) >= taken + 2, "samples after the hang")
-            (hung,) = sink.gaps(name)
-            assert hung.end_ns is not None
+            hung = gaps_of(sink, name)  # one; a busy machine's engine may hang a second time by itself
+            assert hung
+            assert all(gap.end_ns is not None and "engine" in gap.reason for gap in hung)
             private.stop(signal.SIGTERM)
             wait_until(lambda: collector.health()["state"] == "away", "the engine to go")
-            wait_until(lambda: [gap.end_ns for gap in sink.gaps(name)][1:] == [None], "the gap")
+            wait_until(lambda: [gap.end_ns for gap in gaps_of(sink, name)][-1:] == [None], "the gap")
             private.start()
             wait_until(lambda: collector.health()["state"] == "connected", "the engine to come back")
             taken = len(sink.samples(name))
             container.start()
             wait_until(lambda: len(sink.samples(name)) >= taken + 2, "samples after the return")
-            _, gap = sink.gaps(name)
+            gap = gaps_of(sink, name)[-1]
             assert gap.end_ns is not None
             assert not [sample for sample in sink.samples(name) if gap.start_ns < sample.time_ns < gap.end_ns]
         first.close()

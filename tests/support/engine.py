@@ -257,11 +257,17 @@ class PrivateEngine:
 
 
 @contextmanager
-def collecting(names: list[str], endpoint: str = f"unix://{SOCKET}") -> Iterator[tuple[DockerCollector, ListSink]]:
-    """A collector that runs, and again after every fault, as the supervisor does it."""
+def collecting(
+    names: list[str], endpoint: str = f"unix://{SOCKET}", timeout_s: float = 20
+) -> Iterator[tuple[DockerCollector, ListSink]]:
+    """A collector that runs, and again after every fault, as the supervisor does it.
+
+    `timeout_s` is how long the engine may be silent: short only where its silence is what the test is about, for a busy machine's
+    engine is slow as well.
+    """
     sink, stop = ListSink(), threading.Event()
     collector = DockerCollector(
-        DockerEngine(endpoint, timeout_s=2),
+        DockerEngine(endpoint, timeout_s=timeout_s),
         parse_selectors([f"name:{name}" for name in names]),
         sink,
         SystemClock(),

@@ -1,0 +1,238 @@
+"""The practice XNAT with docker-compose.override.yml laid over it, unchanged: what an operator gets from one `up`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from websockets.sync.client import connect
+
+from replay.lab import stack
+from replay.lab.command import must, run
+from replay.lab.containers import COMPOSE_FILE, engine_answers
+from replay.lab.folders import StateFolder, cache_directory
+from replay.lab.image_build import ImageBuilder
+from replay.lab.info import LabInfo
+from replay.lab.options import LabOptions
+from replay.lab.processes import free_port
+from tests.support.deploy import OVERRIDE, ROOT, Compose, ask, execute, influxdb_image, inspect, sidecar_image
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.engine
+
+PREFIX = f"dep{os.getpid()}-"
+TOKEN = "an-operators-token"
+#: asked of the socket proxy from inside the sidecar's container: method and path -> what it must answer
+PROXY_ANSWERS = {
+    "GET /_ping": 200,
+    "GET /version": 200,
+    "GET /v1.41/containers/json?all=1": 200,
+    "GET /v1.41/containers/{web}/json": 200,
+    "GET /v1.41/containers/{web}/stats?stream=false&one-shot=true": 200,
+    "GET /v1.41/events?since=0&until=1": 200,
+    "GET /v1.41/containers/absent/json": 404,
+    "GET /v1.41/info": 403,
+    "GET /v1.41/images/json": 403,
+    "GET /v1.41/containers/{web}/logs?stdout=1": 403,
+    "GET /v1.41/containers/{web}/archive?path=/etc/passwd": 403,
+    "GET /v1.41/containers/{web}/attach/ws": 403,
+    "GET /v1.41/containers/%2e%2e/images/json": 403,
+    "GET /v1.41/containers/../images/json": 403,
+    "GET /v1.41/containers/x%2f..%2f..%2fimages%2fjson": 403,
+    "GET /v1.41/volumes": 403,
+    "GET /": 403,
+    "POST /v1.41/containers/create": 403,
+    "POST /v1.41/containers/{web}/exec": 403,
+    "POST /v1.41/containers/{web}/json": 403,
+    "POST /v1.41/containers/{web}/kill": 403,
+    "PUT /v1.41/containers/json": 403,
+    "DELETE /v1.41/containers/{web}": 403,
+    "HEAD /_ping": 403,
+    "POST /build": 403,
+}
+ASKING = """
+import http.client, json, sys
+told = {}
+for line in json.load(sys.stdin):
+    method, path = line.split(" ", 1)
+    connection = http.client.HTTPConnection("tracemark-socket-proxy", 2375, timeout=20)
+    connection.request(method, path)
+    told[line] = connection.getresponse().status
+    connection.close()
+print(json.dumps(told))
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """The lab under the override, and how to ask its parts."""
+
+    lab: LabInfo
+    compose: Compose
+    http_port: int
+
+    def api(self, path: str) -> Any:
+        """What the sidecar's API answers; None while it answers nothing."""
+        status, body = ask(f"http://127.0.0.1:{self.http_port}{path}")
+        return json.loads(body) if status == 200 else None
+
+    def influxql(self, query: str) -> list[list[Any]]:
+        """The rows that InfluxDB answers to who has the token for dashboards."""
+        influxdb = self.compose.container("tracemark-influxdb")
+        token = execute(influxdb, "cat", "/run/tracemark/read-token/token").output.strip()
+        addresses = [network["IPAddress"] for network in inspect(influxdb)["NetworkSettings"]["Networks"].values()]
+        where = f"http://{addresses[0]}:8086/query?{urlencode({'q': query, 'db': 'tracemark'})}"
+        status, body = ask(where, headers={"Authorization": f"Token {token}"})
+        assert status in (0, 200, 502), (status, body)
+        series = json.loads(body)["results"][0].get("series", []) if status == 200 else []
+        return [row for one in series for row in one["values"]]
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A lab that runs already, as XNAT does at an operator's, and the override over it; both are gone at the end."""
+    if why := engine_answers(run):
+        pytest.skip(f"the deployment needs a Docker engine: {why}")
+    directory = tmp_path_factory.mktemp("deploy") / "lab"
+    builder = ImageBuilder(run=run, cache=cache_directory(os.environ), environment={}, say=print, python=Path(sys.executable))
+    base = builder._base()
+    images = {"TRACEMARK_IMAGE": sidecar_image(base), "TRACEMARK_INFLUXDB_IMAGE": influxdb_image(base)}
+    try:
+        lab = stack.up(LabOptions(directory=directory, port=0, name_prefix=PREFIX), print)
+        folder = StateFolder(directory)
+        http_port, markers_port = free_port(), free_port()
+        settings = {
+            **images,
+            "TRACEMARK_PROXY_IMAGE": builder.ensure().nginx,
+            "COMPOSE_PROFILES": "influx",
+            "TRACEMARK_DIR": str(ROOT),
+            "TRACEMARK_CONTAINERS": f"name:{PREFIX}xnat-*",
+            "TRACEMARK_HTTP_PORT": str(http_port),
+            "TRACEMARK_MARKERS_PORT": str(markers_port),
+            "TRACEMARK_SITE": "lab",
+            "TRACEMARK_TOKEN": TOKEN,
+            "TRACEMARK_INFLUX_PASSWORD": "an-operators-password",
+            "TRACEMARK_GRAFANA_PASSWORD": "another-password",
+        }
+        env_file = directory / "deploy.env"
+        env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
+        compose = Compose(folder=directory, files=(COMPOSE_FILE, OVERRIDE), env_files=(folder.compose_env, env_file))
+        try:
+            started = compose("up", "--detach", "--no-build", "--pull", "never", timeout_s=300)
+            must(started, "the deployment does not start", started.errors[-2000:])
+            yield Deployment(lab=lab, compose=compose, http_port=http_port)
+        finally:
+            ended = compose("down", "--volumes", "--timeout", "3", timeout_s=120)
+            print(ended.errors[-1000:])
+    finally:
+        stack.down(directory, print, purge=True)
+    for kind, options in (("container", ["--all"]), ("network", []), ("volume", [])):
+        left = run(["docker", kind, "ls", *options, "--quiet", "--filter", f"name={PREFIX}"], timeout_s=30)
+        assert left.output == "", f"a {kind} was left: {left.output}"
+
+
+def test_the_sidecar_sees_every_container_and_request_and_influxdb_gets_them(deployment: Deployment) -> None:
+    for _ in range(5):
+        assert ask(f"{deployment.lab.url}/app/template/Login.vm")[0] == 200
+
+    def rows(path: str) -> list[Mapping[str, Any]]:
+        return list((deployment.api(path) or {"rows": []})["rows"])
+
+    for container in deployment.lab.containers:
+        wait_until(lambda name=container: len(rows(f"/api/v1/samples?container={name}&from=-10m")) > 2, f"samples of {container}")  # type: ignore[misc]
+    wait_until(lambda: {row["server"] for row in rows("/api/v1/requests?from=-10m")} == {"nginx", "tomcat"}, "requests", 30)
+    timed = [row for row in rows("/api/v1/requests?from=-10m") if row["server"] == "nginx"]
+    assert all(row["duration_ns"] is not None for row in timed)
+
+    def counts(measurement: str, tag: str) -> dict[str, float]:
+        query = f'SELECT count(*) FROM "{measurement}" WHERE time > now() - 10m GROUP BY "{tag}"'  # noqa: S608
+        return {str(index): max(filter(None, row[1:])) for index, row in enumerate(deployment.influxql(query))}
+
+    wait_until(lambda: len(counts("docker_container_cpu", "container_name")) == 3, "CPU of three containers in InfluxDB", 40)
+    wait_until(lambda: counts("http_request", "server"), "requests in InfluxDB", 40)
+    sources = deployment.influxql('SHOW TAG VALUES FROM "docker_container_cpu" WITH KEY = "source"')
+    # both the files of the control groups and the engine's frames are to be had through what is mounted
+    assert {value for _, value in sources} == {"cgroup", "docker"}
+    assert deployment.influxql('SHOW TAG VALUES FROM "http_request" WITH KEY = "site"') == [["site", "lab"]]
+
+
+def test_the_sidecar_is_healthy_and_nobody_in_particular(deployment: Deployment) -> None:
+    sidecar = deployment.compose.container("tracemark")
+    wait_until(lambda: inspect(sidecar)["State"]["Health"]["Status"] == "healthy", "the sidecar to be healthy", 60)
+    assert execute(sidecar, "id", "-u").output.strip() == "10001"
+    host = inspect(sidecar)["HostConfig"]
+    assert (host["ReadonlyRootfs"], host["Privileged"], host["CapDrop"]) == (True, False, ["ALL"])
+    assert host["Memory"] == 512 * 2**20
+    assert host["NanoCpus"] > 0
+    assert host["Init"] is True
+    for path in ("/usr/local/bin/x", "/opt/tracemark/app/x", "/logs/nginx/x", "/logs/tomcat/x", "/host/cgroup/x", "/run/tracemark/x"):
+        refused = execute(sidecar, "touch", path)
+        assert refused.status != 0, path
+    assert execute(sidecar, "touch", "/var/lib/tracemark/x").status == 0
+    assert execute(sidecar, "test", "-e", "/var/run/docker.sock").status != 0
+    status = execute(sidecar, "cat", "/proc/1/status").output
+    assert "CapEff:\t0000000000000000" in status
+    assert "NoNewPrivs:\t1" in status
+
+
+def test_the_socket_proxy_lets_the_needed_questions_through_and_nothing_else(deployment: Deployment) -> None:
+    sidecar, web = deployment.compose.container("tracemark"), deployment.compose.container("xnat-web")
+    wanted = {line.format(web=web): status for line, status in PROXY_ANSWERS.items()}
+    asked = execute(sidecar, "/opt/tracemark/bin/python", "-c", ASKING.replace("json.load(sys.stdin)", repr(list(wanted))))
+    assert json.loads(must(asked, "the proxy could not be asked", asked.errors)) == wanted
+    # nobody else reaches the proxy: XNAT's own containers do not even know the name
+    assert execute(web, "python3", "-c", "import socket; socket.gethostbyname('tracemark-socket-proxy')").status != 0
+    assert inspect(web)["State"]["Running"] is True
+
+
+def test_each_of_the_two_tokens_has_its_own_place_and_right(deployment: Deployment) -> None:
+    influxdb, sidecar = (deployment.compose.container(name) for name in ("tracemark-influxdb", "tracemark"))
+    write, read = (execute(influxdb, "cat", f"/run/tracemark/{what}-token/token").output.strip() for what in ("write", "read"))
+    assert len(write) > 40
+    assert write != read
+    assert execute(sidecar, "cat", "/run/tracemark/write-token/token").output.strip() == write
+    assert execute(sidecar, "ls", "/run/tracemark").output.split() == ["write-token"]
+    assert "an-operators-password" not in json.dumps(inspect(sidecar))
+    # a second start of InfluxDB makes no new ones
+    must(run(["docker", "restart", "--time", "3", influxdb], timeout_s=60), "InfluxDB does not start again", "")
+    wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "InfluxDB to answer with the same token", 30)
+    assert execute(influxdb, "cat", "/run/tracemark/write-token/token").output.strip() == write
+
+
+def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_to_nothing_else(deployment: Deployment) -> None:
+    url = f"ws{deployment.lab.url.removeprefix('http')}/tracemark/markers"
+    hello = {"type": "hello", "version": 1, "source": "replay", "client": "test-1", "session": "0" * 32}
+    for token, answer in ((TOKEN, "welcome"), ("wrong", "error")):
+        with connect(url, proxy=None) as channel:
+            channel.send(json.dumps({**hello, "token": token}))
+            assert json.loads(channel.recv(timeout=20))["type"] == answer
+    headers = {"Origin": deployment.lab.url, "Content-Type": "application/json"}
+    # who is not logged in gets the sidecar's answer, so the sidecar could ask XNAT
+    status, body = ask(f"{deployment.lab.url}/tracemark/api/v1/tickets", "POST", headers, b"{}")
+    assert (status, json.loads(body)["status"]) == (401, 401)
+    for path in ("/tracemark/", "/tracemark/api/v1/usage", "/tracemark/healthz"):
+        assert ask(f"{deployment.lab.url}{path}")[0] == 404, path
+
+
+def test_check_inside_the_container_finds_nothing_wrong(deployment: Deployment) -> None:
+    told = execute(deployment.compose.container("tracemark"), "tracemark", "check")
+    assert told.status == 0, told.output + told.errors
+    assert "failed" not in told.output
+    for line in ("3 of ", "/host/cgroup", "/logs/nginx/xnat.access.log", "/logs/tomcat/localhost_access_log"):
+        assert line in told.output
+
+
+def test_xnat_does_not_need_the_sidecar(deployment: Deployment) -> None:
+    must(deployment.compose("stop", "--timeout", "10", "tracemark"), "the sidecar does not stop", "")
+    state = inspect(deployment.compose.container("tracemark"))["State"]
+    assert state["ExitCode"] == 0, "the sidecar did not end in order"
+    must(deployment.compose("restart", "--timeout", "3", "--no-deps", "xnat-nginx"), "nginx does not start without a sidecar", "")
+    wait_until(lambda: ask(f"{deployment.lab.url}/app/template/Login.vm")[0] == 200, "XNAT to answer")
+    assert ask(f"{deployment.lab.url}/tracemark/markers")[0] == 502
