@@ -14,8 +14,12 @@ from sidecar.model.records import Action, ActionUsage, Gap, Marker, Rating, Reco
 Names = Mapping[str | None, int | None]
 
 
+#: one for all rows: `json.dumps` with options builds a new one at every call
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _to_json(value: Mapping[str, int | str]) -> str:
-    return json.dumps(dict(value), sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(dict(value)) if value else "{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
