@@ -2,7 +2,7 @@
 // everything that must outlive it is stored. It builds the parts and passes them in; lib/service.js says what they do together.
 
 import "./lib/browser.js";
-import { OffsetEstimator } from "./lib/clock.js";
+import { OffsetEstimator, resolutionOf } from "./lib/clock.js";
 import { Outbox } from "./lib/outbox.js";
 import { Service } from "./lib/service.js";
 import { IndexedStore } from "./lib/store.js";
@@ -12,7 +12,7 @@ const { browser } = globalThis.tracemark;
 const service = new Service({
   browser,
   outbox: new Outbox(new IndexedStore(globalThis.indexedDB), Date.now),
-  estimator: new OffsetEstimator(),
+  estimator: new OffsetEstimator(resolutionOf(() => performance.now())),
   dial: (url) => new WebSocket(url),
   now_ms: () => performance.timeOrigin + performance.now(),
   wall_ms: Date.now,

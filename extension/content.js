@@ -1,12 +1,12 @@
-// The page's side of the extension: listens, without touching anything, and feeds the tagger. Listeners only note; all work is done
-// a quarter of a second later. While nothing is recorded there is one listener (for the page's return from the cache) and the port.
+// The page's side: listens, touches nothing, and feeds the tagger. Listeners only note; the work is done a quarter of a second later.
+// While nothing is recorded there is one listener (for the page's return from the browser's cache) and the port.
 (() => {
   const own = globalThis.tracemark;
   if (own.page) return; // injected twice
   own.page = true;
 
   const DRAIN_MS = 250;
-  const NOTED = 5000; // more than this between two drains is not noted
+  const NOTED = 5000;
   const FLOOD_PER_S = 2000;
   const FLOOD_MS = 5000;
   const REST_MS = 30000;
@@ -15,7 +15,6 @@
   const CAUSES = { click: (event) => event.target.closest?.(CLICKABLE), submit: () => true, change: () => true, keydown: (event) => event.key === "Enter" };
   const POINTER = { pointerdown: true, pointerup: false, pointercancel: false };
 
-  const fresh = document.readyState === "loading"; // else the extension came later than the page
   const now = () => performance.now();
   const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const look = own.makeLook(document);
@@ -25,11 +24,11 @@
   let due = Infinity;
   let heavy_ms = 0;
   let drained = 0;
-  let greeted = false;
+  let first = document.readyState === "loading";
 
   const port = new own.Port({
     connect: own.browser.connect,
-    heard: guarded((message) => message.type === "state" && hear(message)),
+    heard: guarded(hear),
     gone: () => {
       stop();
       removeEventListener("pageshow", shown, true);
@@ -37,12 +36,13 @@
     clock: () => ({ wall_ms: Date.now(), mono_ms: performance.timeOrigin + now() }),
   });
 
-  /** Whatever goes wrong in here, the page does not hear of it; recording ends in this document. */
+  /** Whatever goes wrong, the page does not hear of it; recording ends in this document. */
   function guarded(work) {
     return (...values) => {
       try {
         return work(...values);
       } catch {
+        port.counts.errors += 1;
         return stop();
       }
     };
@@ -75,9 +75,9 @@
         seen.prevented = seen.event.defaultPrevented;
         seen.hits ??= own.matchInput(rules, seen.event.type, seen.event, document);
       }
-      tagger.feed(seen);
+      tagger[seen.kind](seen);
     }
-    const loaded = recording.loaded ? undefined : own.loadedAt();
+    const loaded = !recording.loaded && own.navigationEntry()?.loadEventEnd;
     if (loaded) {
       recording.loaded = true;
       tagger.loaded({ t: loaded });
@@ -95,7 +95,7 @@
     port.counts.overloads += 1;
     recording.unhearOften();
     const resting = recording;
-    setTimeout(() => recording === resting && hearOften(), REST_MS);
+    setTimeout(() => recording === resting && hearOften(false), REST_MS);
   }
 
   // listeners
@@ -136,7 +136,7 @@
   const requested = guarded((entries) => {
     for (const entry of entries) {
       const request = own.requestOfEntry(entry, location.origin, recording.context);
-      if (!request) continue;
+      if (!request || request.start < recording.since) continue;
       note(request);
       if (recording.rules.shown.some((fits) => fits(request.path, request.format))) own.afterFrame(guarded((t) => recording && note({ kind: "frame", t })));
     }
@@ -180,10 +180,10 @@
     };
   }
 
-  function hearOften() {
+  function hearOften(buffered) {
     const { rules } = recording;
     const types = [...rules.inputs.keys()].filter((type) => type === "wheel" || /cornerstone/i.test(type));
-    recording.requests = own.watchRequests(requested);
+    recording.requests = own.watchRequests(requested, buffered);
     const quiet = [on(document, types, often), on(document, Object.keys(own.IMAGE_EVENTS), image), () => recording.requests.stop()];
     recording.unhearOften = () => {
       for (const undo of quiet.splice(0)) undo();
@@ -193,12 +193,15 @@
   // state
 
   function hear({ recording: wanted, rules, context_path: context, open }) {
+    const beginning = first;
+    first = false;
     if (!wanted) return stop();
     if (recording && recording.version === rules?.version && recording.context === context) return undefined;
     stop();
-    return start(rules, context, open ?? []);
+    return start(rules, context, beginning ? (open ?? []) : null);
   }
 
+  /** `open`: what other documents began; null when this one was there before the recording. */
   function start({ version, actions }, context, open) {
     const probe = document.createDocumentFragment();
     const valid = (selector) => {
@@ -211,9 +214,9 @@
     };
     const rules = own.compileRules(actions, valid);
     port.counts.bad_rules = rules.bad;
-    const tagger = new own.Tagger({ rules, emit: tell, newId, look, origin: performance.timeOrigin });
+    const tagger = new own.Tagger({ rules, emit: tell, newId, look, origin: performance.timeOrigin, navigations: Boolean(globalThis.navigation) });
     const pathOf = (path) => own.below(path, context);
-    recording = { rules, version, context, tagger, undo: [] };
+    recording = { rules, version, context, tagger, undo: [], unhearOften: () => {}, since: open ? 0 : now(), loaded: !open };
     recording.own = own.isOwnPage((path) => rules.documents.some((entry) => entry.fits(pathOf(path))));
     const types = new Set([...rules.inputs.keys(), ...Object.keys(CAUSES)].filter((type) => type !== "wheel" && !/cornerstone/i.test(type)));
     recording.undo.push(
@@ -225,14 +228,11 @@
       () => recording.unhearOften(),
     );
     if (globalThis.navigation) recording.undo.push(on(globalThis.navigation, ["navigate"], navigating));
-    if (fresh && !greeted) {
-      const from = document.referrer.startsWith(`${location.origin}/`) ? pathOf(new URL(document.referrer).pathname) : null;
-      tagger.document({ t: 0, path: pathOf(location.pathname), from, page: recording.own, open, status: own.statusOf() });
-    } else {
-      recording.loaded = true;
+    if (open) {
+      const from = own.requestOf(document.referrer || "about:blank", location.origin, context)?.path;
+      tagger.document({ t: 0, path: pathOf(location.pathname), from, page: recording.own, open, status: own.navigationEntry()?.responseStatus ?? 0 });
     }
-    greeted = true;
-    hearOften();
+    hearOften(open !== null);
     plan(DRAIN_MS);
   }
 
@@ -247,8 +247,7 @@
 
   function tell({ action_id, action, phase, t, attrs, foreign }) {
     port.add({ action_id, action, phase, wall_ms: performance.timeOrigin + t, mono_ms: foreign ? null : t, attrs });
-    const downloads = recording?.rules.actions.get(action)?.ends.some((end) => end.by === "download");
-    if (phase !== "begin" || !downloads) return;
+    if (phase !== "begin" || !recording.rules.actions.get(action).by.download) return;
     port.flush();
     port.say({ type: "await_download", action_id });
   }

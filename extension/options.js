@@ -56,7 +56,7 @@ function show(overview) {
   for (const name of Object.keys(READ)) {
     const isLocked = locked.includes(name);
     find(name).disabled = isLocked;
-    note(name, "locked", isLocked ? "Set by your organisation." : "");
+    note(name, "locked", isLocked ? "Decided by your organisation." : "");
   }
   find("token-field").hidden = find("auth").value === "ticket";
   find("downloads").checked = overview.downloads;

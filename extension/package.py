@@ -38,13 +38,17 @@ FILES = (
     "icons/16.png",
     "icons/32.png",
     "icons/48.png",
+    "lib/access.js",
+    "lib/admission.js",
     "lib/browser.js",
     "lib/catalogue.js",
     "lib/channel.js",
     "lib/clock.js",
     "lib/config.js",
     "lib/consent.js",
+    "lib/documents.js",
     "lib/downloads.js",
+    "lib/face.js",
     "lib/link.js",
     "lib/open_actions.js",
     "lib/outbox.js",
@@ -74,7 +78,7 @@ class PackageError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baked:
-    """What a package carries so that nobody has to type it: sites' origins, and settings by their names in managed_schema.json."""
+    """What a package carries so that nobody has to type it: sites' origins, and settings named as in managed_schema.json."""
 
     sites: tuple[str, ...] = ()
     context_path: str = ""
@@ -100,7 +104,9 @@ def origin_of(site: str) -> str:
     """A site's origin; raises PackageError for anything else."""
     parts = urlsplit(site)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
-        raise PackageError(f"{site!r} is no site: give an origin such as https://xnat.example.org (a path goes to --context-path)")
+        raise PackageError(
+            f"{site!r} is no site: give an origin such as https://xnat.example.org (a path goes to --context-path)"
+        )
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -155,7 +161,9 @@ def crx(packed: bytes, key: Path) -> bytes:
     """A CRX3 file: the zip behind a header with the public key, the id and a signature over both (RSA, SHA-256)."""
     public = public_key(key)
     signed = _field(1, hashlib.sha256(public).digest()[:16])
-    signature = _openssl("dgst", "-sha256", "-sign", str(key), data=b"CRX3 SignedData\0" + struct.pack("<I", len(signed)) + signed + packed)
+    signature = _openssl(
+        "dgst", "-sha256", "-sign", str(key), data=b"CRX3 SignedData\0" + struct.pack("<I", len(signed)) + signed + packed
+    )
     header = _field(2, _field(1, public) + _field(2, signature)) + _field(10000, signed)
     return b"Cr24" + struct.pack("<II", 3, len(header)) + header + packed
 
@@ -236,14 +244,20 @@ def _openssl(*arguments: str, data: bytes = b"") -> bytes:
 
 def main(arguments: Sequence[str]) -> int:
     """The command line; 0, or 2 with a sentence on stderr."""
-    parser = argparse.ArgumentParser(prog="package.py", description="Packs the Tracemark extension for Chrome/Chromium and Firefox.")
+    parser = argparse.ArgumentParser(
+        prog="package.py", description="Packs the Tracemark extension for Chrome/Chromium and Firefox."
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the packages go")
     parser.add_argument("--site", action="append", default=[], metavar="ORIGIN", help="a site to be recorded; may be repeated")
     parser.add_argument("--context-path", default="", metavar="PATH", help="the path that XNAT is served under, such as /xnat")
-    parser.add_argument("--sidecar-url", default="", metavar="URL", help="the marker channel, such as wss://sidecar.example.org/markers")
+    parser.add_argument(
+        "--sidecar-url", default="", metavar="URL", help="the marker channel, such as wss://sidecar.example.org/markers"
+    )
     parser.add_argument("--key", type=Path, metavar="PEM", help="sign a .crx with this RSA key")
     for browser in BROWSERS:
-        parser.add_argument(f"--{browser}-update-url", default="", metavar="URL", help=f"where {browser} looks for newer versions")
+        parser.add_argument(
+            f"--{browser}-update-url", default="", metavar="URL", help=f"where {browser} looks for newer versions"
+        )
     given = parser.parse_args(arguments)
     try:
         baked = Baked(

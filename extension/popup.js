@@ -40,7 +40,7 @@ function showRecent(items) {
 }
 
 function show(overview) {
-  const { state, consent, unsent, clock, link } = overview;
+  const { state, consent, unsent, clock, link, page_counts } = overview;
   showState(overview);
   find("version").textContent = overview.version;
   find("score").hidden = state !== "rating";
@@ -61,6 +61,10 @@ function show(overview) {
   const lost = [
     unsent.dropped > 0 && `${plural(unsent.dropped, "marker was", "markers were")} dropped because too many waited, too long, or without room on the disk.`,
     unsent.deleted > 0 && `${plural(unsent.deleted, "marker was", "markers were")} deleted by you.`,
+    page_counts.dropped > 0 && `${plural(page_counts.dropped, "gesture was", "gestures were")} dropped by a page that was too busy.`,
+    page_counts.bad_rules > 0 && "A rule for this site is not understood: tell whoever set up Tracemark.",
+    page_counts.errors > 0 && "Recording stopped in a page after an error there: load the page again.",
+    overview.left_out > 0 && `${plural(overview.left_out, "detail was", "details were")} held back because only what is listed above may leave.`,
     overview.refused > 0 && `${plural(overview.refused, "marker was", "markers were")} refused by the sidecar.`,
   ].filter(Boolean);
   find("dropped").hidden = lost.length === 0;

@@ -26,6 +26,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("check", "sidecar.cli.check", "look at Docker, cgroups, logs, XNAT, InfluxDB and ports; a line each"),
     Command("usage", "sidecar.cli.usage", "what each action cost (tables, JSON or CSV)"),
     Command("report", "sidecar.cli.report", "one self-contained page: tables, curves, method and limits"),
+    Command("annotate", "sidecar.cli.annotate", "show a replayed run or a deployment in Grafana as a region"),
     Command("replay", "replay.cli", "play a scenario in a real browser and tell the sidecar what it does"),
     Command("lab", "replay.lab.cli", "the XNAT-shaped practice system: up, down, status"),
     Command("demo", "replay.demo", "the whole path once: lab, sidecar, both scenarios, usage tables, live page"),

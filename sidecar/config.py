@@ -86,6 +86,12 @@ def _key(value: str) -> str:
     return value
 
 
+def _bucket(value: str) -> str:
+    if "/" in value:
+        raise ValueError
+    return value
+
+
 def _name(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
         raise ValueError
@@ -287,6 +293,28 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_text,
         allowed="a name without '/'",
         help="InfluxDB bucket",
+    ),
+    Setting(
+        name="influx_long_bucket",
+        default="",
+        parse=_bucket,
+        allowed="a name without '/'; empty means none",
+        help="second bucket, kept longer: gets actions, transfers, gaps and the minute roll-ups as well",
+    ),
+    Setting(
+        name="grafana_url",
+        default="",
+        parse=_text,
+        allowed="a URL",
+        help="Grafana, with the path below which it answers: for `tracemark annotate`",
+    ),
+    Setting(
+        name="grafana_token",
+        default="",
+        parse=_text,
+        allowed="a token of a service account with the role Editor",
+        help="token for Grafana",
+        secret=True,
     ),
     Setting(
         name="min_group",

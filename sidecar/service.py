@@ -34,7 +34,9 @@ from sidecar.model.catalogue import load_catalogue
 from sidecar.model.points import PointContext
 from sidecar.model.records import Gap, Server
 from sidecar.settle import Settler
-from sidecar.ship.shipper import Shipper
+from sidecar.ship.buckets import TwoBuckets
+from sidecar.ship.rollup import Rollup
+from sidecar.ship.shipper import Shipper, Store
 from sidecar.supervise import Supervised
 from sidecar.web.app import create_app
 from sidecar.web.parts import WebParts
@@ -45,6 +47,8 @@ log = logging.getLogger(__name__)
 
 #: the outermost log that is configured tells which actions there were, so that one request is not three actions
 LOGS: tuple[Server, ...] = ("nginx", "tomcat", "xnat")
+#: distinct routes of one log: real traffic has about a hundred; past this they are one, so that InfluxDB's series stay few
+ROUTES = 250
 #: everything must be committed and closed by then
 STOP_S = 5.0
 
@@ -93,6 +97,7 @@ class Service:
 
         # where it goes
         self.shipper = self._shipper()
+        self.rollup = self._rollup()
         self.web = WebServer(create_app(self._web_parts()), config["http"])
 
         parts: list[tuple[str, Any]] = [("cgroup", self.cgroup)]
@@ -102,6 +107,8 @@ class Service:
         parts += [("settle", self.settler), ("retention", self.retention)]
         if self.shipper:
             parts.append(("ship", self.shipper))
+        if self.rollup:
+            parts.append(("rollup", self.rollup))
         self.parts = [Supervised(name, part, self.writer, clock, self._stop) for name, part in parts]
 
     def start(self) -> None:
@@ -201,7 +208,7 @@ class Service:
                 self.journal.note,
                 reader=LineReader(
                     server,
-                    Routes(self._config["context_path"]),
+                    Routes(self._config["context_path"], ROUTES),
                     zone,
                     DurationUnit(self._config["tomcat_duration"]),
                 ),
@@ -215,14 +222,34 @@ class Service:
         return any(collector.behind_bytes > 0 for collector in self.logs.values())
 
     def _shipper(self) -> Shipper | None:
-        url = self._config["influx_url"]
+        store = self._store()
+        if store is None:
+            return None
+        return Shipper(self.journal, store, self._clock, self._points(), own_health=self.health)
+
+    def _rollup(self) -> Rollup | None:
+        store = self._store()
+        if store is None:
+            return None
+        # Records in the last twentieth of their time may leave the journal while their minute is written.
+        keep_s = self._config["retention_days"] * 86_400 * 0.95
+        return Rollup(self.journal, self.reader, store, self._clock, self._points(), keep_s=keep_s)
+
+    def _points(self) -> PointContext:
+        return PointContext(site=self._config["site"], engine_host=self._config["engine_host"])
+
+    def _store(self) -> Store | None:
+        """InfluxDB, one connection for each that writes: the client remembers its last answer."""
+        url, long_bucket = self._config["influx_url"], self._config["influx_long_bucket"]
         if not url:
             return None
         from sidecar.ship.influx import InfluxStore  # its client takes a second to load: only where it is wanted
 
-        store = InfluxStore(url, self._config["influx_token"], self._config["influx_org"], self._config["influx_bucket"])
-        context = PointContext(site=self._config["site"], engine_host=self._config["engine_host"])
-        return Shipper(self.journal, store, self._clock, context, own_health=self.health)
+        every, *long = (
+            InfluxStore(url, self._config["influx_token"], self._config["influx_org"], bucket)
+            for bucket in (self._config["influx_bucket"], *((long_bucket,) if long_bucket else ()))
+        )
+        return TwoBuckets(every, long[0]) if long else every
 
     def _web_parts(self) -> WebParts:
         return WebParts(

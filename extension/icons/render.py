@@ -1,6 +1,6 @@
 """Renders icon.svg into the PNG files that browsers want; needs Chromium. Run it after changing the drawing.
 
-    python extension/icons/render.py
+python extension/icons/render.py
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ def main() -> int:
             style = f"html,body{{margin:0;background:transparent}}svg{{display:block;width:{size}px;height:{size}px}}"
             page.write_text(f"<!doctype html><style>{style}</style>{drawing}", encoding="utf-8")
             shot = ["--headless=new", "--no-sandbox", "--hide-scrollbars", "--default-background-color=00000000"]
-            where = [f"--user-data-dir={folder}/profile", f"--window-size={size},{size}", f"--screenshot={HERE / f'{size}.png'}", page.as_uri()]
+            where = [
+                f"--user-data-dir={folder}/profile",
+                f"--window-size={size},{size}",
+                f"--screenshot={HERE / f'{size}.png'}",
+                page.as_uri(),
+            ]
             subprocess.run([chromium, *shot, *where], check=True, capture_output=True, timeout=60)
     return 0
 

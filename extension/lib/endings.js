@@ -1,16 +1,15 @@
-// How actions are known to be over: one small set of reactions for each way of ending. Pure; `tagger` is the state machine that
-// owns the actions, times are milliseconds of the document's monotonic clock.
+// How actions are known to be over: a few reactions for each way of ending. Pure; the tagger owns the actions `a`; times are
+// milliseconds of the document's monotonic clock.
 (() => {
   const own = (globalThis.tracemark ??= {});
-  const EARLY_MS = 5; // a request may be stamped a little before the event that caused it
-  const SUBMIT_MS = 1000; // within this time after a submit the first navigation is the submit's own
-  const STALLED_MS = 15000; // known to be incomplete: so long without a slice before it is given up
+  const EARLY_MS = 5;
+  const SUBMIT_MS = 1000; // the first navigation so soon after a submit is its own
+  const STALLED_MS = 15000; // an incomplete scan is given up after so long without a slice
   const HELD_MS = 100;
   const ECHO_MS = 250;
+  const LATE_MS = 250; // a busy page hears of an input so late
 
-  const nanoseconds = (milliseconds) => Math.max(0, Math.round(milliseconds * 1e6));
-
-  /** login, logout, a submitted search, a viewer being opened: over in the document that comes next. */
+  /** login, logout, a submitted search, a viewer being opened: over in the next document. */
   const arrive = {
     pause_ms: 1000,
     request(a, r, tagger) {
@@ -26,10 +25,13 @@
     tick(a, now, tagger) {
       if (a.prevented && !a.navigated && now - a.begin >= 5 * SUBMIT_MS) tagger.cancel(a, now, "timer");
     },
-    leave: (a, t, tagger) => tagger.forget(a), // the next document ends it
+    leave(a, t, tagger) {
+      if (tagger.navigations && !a.navigated) tagger.cancel(a, t, "navigation"); // by the address bar, say
+      else tagger.forget(a); // the next document ends it
+    },
   };
 
-  /** A document that another one's action led to, when nothing more is awaited than that it is there. */
+  /** In the next document: over when that is complete. */
   const loaded = {
     loaded: (a, t, tagger) => tagger.end(a, t, "navigation"),
     leave: (a, t, tagger) => tagger.end(a, t, "navigation"),
@@ -87,7 +89,7 @@
       if (i.what === "rendered" && a.fresh) a.first ??= Math.max(i.t, a.begin);
     },
     attributes(a, scan) {
-      const found = a.first === undefined ? {} : { first_image_ns: nanoseconds(a.first - a.begin) };
+      const found = a.first === undefined ? {} : { first_image_ns: Math.round((a.first - a.begin) * 1e6) };
       return scan ? { ...found, images: scan.paths.size - scan.failed } : found;
     },
     tick(a, now, tagger) {
@@ -102,7 +104,7 @@
       }
       tagger.end(a, last, scan ? "requests" : "rendered", slices.attributes(a, scan));
     },
-    /** The person went on: an action that showed something is over at its last slice, one that showed nothing did not come to be. */
+    /** The person went on: what showed something is over at its last slice, what showed nothing did not come to be. */
     leave(a, t, tagger, evidence = "navigation") {
       const scan = tagger.scanSince(a.begin);
       if (a.first === undefined) return tagger.cancel(a, t, evidence);
@@ -110,7 +112,7 @@
     },
   };
 
-  /** Moving images: over when the person stops them, when they stop by themselves, or when the page is left. */
+  /** Moving images: over when they are stopped, stop by themselves, or the page is left. */
   const cine = {
     image(a, i) {
       if (i.what !== "new" || i.last < a.begin) return;
@@ -142,7 +144,7 @@
         a.inputs += 1;
         a.touched = o.t;
       } else {
-        a.echoes += 1; // the viewer's own word for the same gesture, or all that is known of a drag
+        a.echoes += 1; // the viewer's word for the same gesture, and all that tells of a drag
       }
       if (o.trusted || o.t - (a.touched ?? -Infinity) > ECHO_MS) a.last = Math.max(a.last, o.t);
     },
@@ -150,17 +152,17 @@
       if (i.what === "new" && i.last >= a.begin) a.images += i.count;
     },
     tick(a, now, tagger) {
-      if (now - a.last >= a.spec.after_ms) fold.leave(a, now, tagger);
+      if (now - a.last >= a.spec.after_ms + LATE_MS) fold.leave(a, now, tagger);
     },
     leave: (a, t, tagger) => tagger.end(a, a.last, "timer", { ticks: Math.max(a.inputs, a.echoes), images: a.images }),
   };
 
-  /** A drawing: over when the viewer says that it is complete, else when the button is let go. */
+  /** A drawing: over when the viewer says so, else (a brush: no word, only paint) when the button is let go. */
   const gesture = {
     image(a, i, tagger) {
       if (i.last < a.begin) return;
       if (i.what === "drawing" || i.what === "drawn") a.confirmed = true;
-      if (i.what === "rendered" && tagger.held && i.last - a.begin >= HELD_MS) a.confirmed = true; // a brush: no word, but paint
+      if (i.what === "rendered" && a.brush && tagger.held && i.last - a.begin >= HELD_MS) a.confirmed = true;
       if (i.what === "drawn") {
         tagger.tell(a);
         tagger.end(a, i.last, "rendered");

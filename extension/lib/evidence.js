@@ -1,26 +1,26 @@
-// What the browser tells by itself about requests and about leaving: performance entries and navigations, reduced to a path without
-// its query, times and numbers. Nothing else of an address leaves this file.
+// What the browser tells about requests: performance entries and navigations, reduced to a path without its query, times and numbers.
+// Nothing else of an address leaves this file.
 (() => {
   const own = (globalThis.tracemark ??= {});
 
-  /** A request as the tagger knows it; undefined when it goes to another site. `method` is unknown (undefined) for entries. */
-  const requestOf = (address, origin, context, facts) => {
-    const url = URL.parse?.(address) ?? new URL(address);
+  /** A request as the tagger knows it; undefined when it goes to another site. */
+  own.requestOf = (address, origin, context, facts) => {
+    const url = new URL(address);
     if (url.origin !== origin) return undefined;
     const format = url.searchParams.get("format") ?? "";
     return { kind: "request", path: own.below(url.pathname, context), format, ...facts };
   };
 
   own.requestOfEntry = (entry, origin, context) =>
-    requestOf(entry.name, origin, context, {
+    own.requestOf(entry.name, origin, context, {
       start: entry.startTime,
       end: entry.responseEnd,
-      bytes: entry.encodedBodySize || entry.transferSize || 0,
-      status: entry.responseStatus, // 0 or undefined: the browser does not say
+      bytes: entry.encodedBodySize,
+      status: entry.responseStatus || entry.transferSize || entry.encodedBodySize ? entry.responseStatus : 599, // broken off
     });
 
   own.requestOfNavigation = (event, origin, context) =>
-    requestOf(event.destination.url, origin, context, {
+    own.requestOf(event.destination.url, origin, context, {
       start: event.timeStamp,
       end: null,
       navigation: true,
@@ -28,28 +28,23 @@
       same: event.destination.sameDocument,
     });
 
-  /** Watches finished requests; `take()` gives what the browser still holds back, `stop()` ends it. */
-  own.watchRequests = (push) => {
+  /** Watches finished requests, `buffered` also earlier ones. */
+  own.watchRequests = (push, buffered) => {
     const observer = new PerformanceObserver((list) => push(list.getEntries()));
-    observer.observe({ type: "resource", buffered: true });
+    observer.observe({ type: "resource", buffered });
     return {
       take: () => push(observer.takeRecords()),
       stop: () => observer.disconnect(),
     };
   };
 
-  /** The time of the frame that shows what has been done by now; never while nobody sees the page. */
+  /** The time of the frame that shows what has been done by now; none while nobody sees the page. */
   own.afterFrame = (then) => {
     if (document.hidden) return;
     requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now())));
   };
 
-  /** When this document was completely loaded, in its own time; undefined until then. */
-  own.loadedAt = () => {
-    const [entry] = performance.getEntriesByType("navigation");
-    return entry?.loadEventEnd || undefined;
-  };
-  own.statusOf = () => performance.getEntriesByType("navigation")[0]?.responseStatus ?? 0;
+  own.navigationEntry = () => performance.getEntriesByType("navigation")[0];
 
   /** Whether this frame shows a page of its own: no frame around it that we may look into shows one of the site's pages. */
   own.isOwnPage = (isPage) => {

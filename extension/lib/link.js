@@ -26,7 +26,8 @@ export class Link {
 
   /**
    * `ports`: dial(url) -> WebSocket, outbox, estimator, now_ms() (our timeline), complete(entry) (fields as they are sent),
-   * credentials() -> Promise of {token}, {ticket} or {}, forgetCredentials(), random(), sent(items), changed().
+   * credentials(session) -> Promise of {session (as the sidecar names it), token or ticket or neither}, forgetCredentials(session),
+   * random(), sent(message), changed().
    */
   constructor(ports) {
     this.#ports = ports;
@@ -104,13 +105,14 @@ export class Link {
   }
 
   /** One connection from dialling to its end; null when it ended as we wanted, else why it did not. */
-  async #attempt(session, settings) {
+  async #attempt(recorded, settings) {
+    let session;
     let credentials;
     try {
-      credentials = await this.#ports.credentials();
+      ({ session, ...credentials } = await this.#ports.credentials(recorded));
     } catch (error) {
       if (!error.code) throw error;
-      return { final: false, code: error.code, message: error.message, retry_after_ms: 0 };
+      return { final: false, code: error.code, message: error.message, retry_after_ms: error.retry_after_ms ?? 0 };
     }
     let socket;
     try {
@@ -139,7 +141,7 @@ export class Link {
     const verdict = await talk.over;
     this.#talk = null;
     if (verdict?.code === "not_allowed") {
-      this.#ports.forgetCredentials();
+      await this.#ports.forgetCredentials(session);
       return { ...verdict, final: verdict.final && settings.final_401 };
     }
     return verdict;

@@ -4,12 +4,17 @@
 
 export const BOUNDS = Object.freeze({ count: 50_000, bytes: 16 * 1024 * 1024, age_ms: 7 * 24 * 3600_000 });
 
+/** So many delivered markers are remembered per session, so that one that a page sends again is not taken for a new one. */
+const DELIVERED = 200;
+const keyOf = ({ action_id, phase }) => `${action_id} ${phase}`;
+
 export class Outbox {
   #store;
   #bounds;
   #now_ms;
   #turn = Promise.resolve();
   #sessions = new Map();
+  #named = new Map();
   #totals = { count: 0, bytes: 0, dropped: { count: 0, bytes: 0, age: 0, full: 0 }, deleted: 0 };
 
   constructor(store, now_ms, bounds = BOUNDS) {
@@ -36,17 +41,51 @@ export class Outbox {
   }
 
   has(session) {
-    return this.#sessions.has(session);
+    return this.#sessions.has(this.#name(session));
   }
 
   /** What is waiting of a session, in order; `[]` when nothing. */
   entries(session) {
-    return this.#sessions.get(session)?.entries ?? [];
+    return this.#sessions.get(this.#name(session))?.entries ?? [];
   }
 
-  /** Whether this marker is waiting here already: a page sends again what it was not told to be stored. */
-  holds(session, { action_id, phase }) {
-    return this.entries(session).some(({ fields }) => fields.action_id === action_id && fields.phase === phase);
+  /** Whether this marker is waiting here or was delivered lately: a page sends again what it was not told to be stored. */
+  holds(session, fields) {
+    const record = this.#sessions.get(this.#name(session));
+    const key = keyOf(fields);
+    return record !== undefined && (record.entries.some((entry) => keyOf(entry.fields) === key) || record.done.includes(key));
+  }
+
+  /** The ticket that a session got, if any: `{ticket, expires_ms}`. */
+  ticket(session) {
+    return this.#sessions.get(session)?.ticket;
+  }
+
+  /** A session got this ticket. */
+  keepTicket(session, ticket) {
+    return this.#alone(async () => {
+      const record = this.#sessions.get(session);
+      if (!record) return;
+      record.ticket = ticket;
+      await this.#write({ sessions: [record] });
+    });
+  }
+
+  /** What was recorded as `from` belongs to the session `to`, that the sidecar named: it continues that one's numbers. */
+  adopt(from, to) {
+    return this.#alone(async () => {
+      const old = this.#sessions.get(from);
+      if (!old || from === to) return;
+      const record = this.#sessions.get(to) ?? { session: to, started_ms: old.started_ms, next: 1, acked: 0, welcomed: false, done: [], entries: [] };
+      const moved = old.entries.map((entry, index) => ({ ...entry, session: to, seq: record.next + index }));
+      const dropped = old.entries;
+      record.entries.push(...moved);
+      record.next += moved.length;
+      this.#sessions.set(to, record);
+      this.#sessions.delete(from);
+      this.#named.set(from, to); // what is just being put under the old name comes after this
+      await this.#write({ sessions: [record], forget: [from], put: moved, drop: dropped });
+    });
   }
 
   /** `{acked, resume_seq, welcomed}` of a session, for its hello. */
@@ -69,7 +108,7 @@ export class Outbox {
     return this.#alone(async () => {
       const over = [...this.#sessions.values()].filter((record) => record.session !== session && record.entries.length === 0);
       for (const record of over) this.#sessions.delete(record.session);
-      const record = this.#sessions.get(session) ?? { session, started_ms, next: 1, acked: 0, welcomed: false, entries: [] };
+      const record = this.#sessions.get(session) ?? { session, started_ms, next: 1, acked: 0, welcomed: false, done: [], entries: [] };
       this.#sessions.set(session, record);
       await this.#write({ sessions: [record], forget: over.map((one) => one.session) });
     });
@@ -81,11 +120,11 @@ export class Outbox {
    */
   put(session, items) {
     return this.#alone(async () => {
-      const record = this.#sessions.get(session);
+      const record = this.#sessions.get(this.#name(session));
       if (!record) throw new Error(`the session ${session} was not begun`);
       const put_ms = this.#now_ms();
       const fresh = items.map((item, index) => {
-        const entry = { session, seq: record.next + index, put_ms, ...item };
+        const entry = { session: record.session, seq: record.next + index, put_ms, ...item };
         return { ...entry, bytes: JSON.stringify(entry.fields).length + 100 };
       });
       const dropped = this.#trim(fresh);
@@ -118,6 +157,7 @@ export class Outbox {
       const done = record.entries.filter((entry) => entry.seq <= seq);
       record.entries = record.entries.filter((entry) => entry.seq > seq);
       record.acked = seq;
+      record.done = [...record.done, ...done.map((entry) => keyOf(entry.fields))].slice(-DELIVERED);
       record.next = Math.max(record.next, seq + 1);
       this.#count();
       await this.#write({ sessions: [record], drop: done });
@@ -164,6 +204,10 @@ export class Outbox {
     record.entries = old.map((entry) => ({ ...entry, seq: entry.seq + by }));
     record.next += by;
     await this.#write({ drop: old, put: record.entries, sessions: [record] });
+  }
+
+  #name(session) {
+    return this.#named.get(session) ?? session;
   }
 
   #trim(fresh) {

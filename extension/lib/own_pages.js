@@ -76,6 +76,7 @@ export class Own {
       recording: recorder.recording,
       unsent: outbox.totals,
       left_out: recorder.left_out,
+      page_counts: recorder.page_counts,
       refused: link.refused,
       recent: recorder.recent,
       link: { state: link.state, role: link.role },

@@ -1,86 +1,96 @@
-// The way to the background: batches every 250 ms, at 200 items, and when the page is left; reconnects when the background has slept.
+// The way to the background: batches every 250 ms, at 200 items, and when the page is left. A batch is kept until the background has
+// stored it and is sent again when the background has slept or died; the background drops doubles.
 (() => {
   const own = (globalThis.tracemark ??= {});
   const PAUSE_MS = 250;
   const BATCH = 200;
-  const KEPT = 2000;
+  const KEPT = 2000; // items that wait or are not yet stored
+  const FIRST_MS = 300;
+  const LONGEST_MS = 30000;
 
   own.Port = class {
-    /** `connect()` gives a port and throws when the extension is gone; `gone()` is told so once. */
-    constructor({ connect, heard, gone, clock, later = setTimeout }) {
+    #port = null;
+    #items = [];
+    #unstored = [];
+    #planned = false;
+    #number = 0;
+    #told = "";
+    #pause_ms = FIRST_MS;
+
+    /** `connect()` throws when the extension is gone: then `gone()`. `heard(state)`: the background's word. */
+    constructor({ connect, heard, gone, clock, later = (work, ms) => setTimeout(work, ms) }) {
       Object.assign(this, { connect, heard, gone, clock, later });
-      this.items = [];
-      this.counts = { dropped: 0, overloads: 0, bad_rules: 0 };
-      this.port = null;
-      this.planned = false;
-      this.told = "";
+      this.counts = { dropped: 0, overloads: 0, bad_rules: 0, errors: 0 };
     }
 
+    /** Dials anew; the background answers with its state. */
     open(top) {
       this.top = top;
-      if (this.link()) this.say({ type: "open" });
+      this.#port = null;
+      if (this.#link()) this.say({ type: "open" });
     }
 
     add(item) {
-      if (this.items.length >= KEPT) {
-        this.items.shift();
+      if (this.#items.length + this.#unstored.reduce((sum, one) => sum + one.items.length, 0) >= KEPT) {
         this.counts.dropped += 1;
+        return;
       }
-      this.items.push(item);
-      if (this.items.length >= BATCH) this.flush();
-      else this.plan();
-    }
-
-    plan() {
-      if (this.planned) return;
-      this.planned = true;
-      this.later(() => {
-        this.planned = false;
-        this.flush();
-      }, PAUSE_MS);
+      this.#items.push(item);
+      if (this.#items.length >= BATCH) this.flush();
+      else this.#plan();
     }
 
     flush() {
       const counts = JSON.stringify(this.counts);
-      if (this.items.length === 0 && counts === this.told) return;
-      while (this.items.length > 0 || counts !== this.told) {
-        const items = this.items.slice(0, BATCH);
-        if (!this.link() || !this.say({ type: "items", items, clock: this.clock(), counts: this.counts })) return;
-        this.items.splice(0, items.length);
-        this.told = counts;
-      }
+      if (this.#items.length === 0 && counts === this.#told) return;
+      if (!this.#link()) return;
+      this.#told = counts;
+      const batch = { type: "items", items: this.#items.splice(0), clock: this.clock(), counts: { ...this.counts }, batch: (this.#number += 1) };
+      this.#unstored.push(batch);
+      this.say(batch);
     }
 
     say(message) {
       try {
-        this.port.postMessage(message);
-        return true;
+        this.#port?.postMessage(message);
       } catch {
-        this.port = null; // the background has just gone to sleep: the next flush wakes it
-        return false;
+        this.#port = null; // it has just gone: what is not stored is sent again
       }
     }
 
-    link() {
-      if (this.port) return true;
+    #plan() {
+      if (this.#planned) return;
+      this.#planned = true;
+      this.later(() => {
+        this.#planned = false;
+        this.flush();
+      }, PAUSE_MS);
+    }
+
+    #link() {
+      if (this.#port) return true;
+      let port;
       try {
-        const port = this.connect();
-        port.onMessage.addListener(this.heard);
-        port.onDisconnect.addListener(() => {
-          if (this.port === port) this.port = null;
-          if (this.items.length > 0) this.plan();
-        });
-        this.port = port;
-        return this.say({ type: "hello", top: this.top });
+        port = this.connect();
       } catch {
         this.gone(); // "Extension context invalidated"
         return false;
       }
-    }
-
-    close() {
-      this.port?.disconnect();
-      this.port = null;
+      port.onMessage.addListener((message) => {
+        this.#pause_ms = FIRST_MS;
+        if (message.type === "stored") this.#unstored = this.#unstored.filter((one) => one.batch !== message.batch);
+        else if (message.type === "state") this.heard(message);
+      });
+      port.onDisconnect.addListener(() => {
+        if (this.#port !== port) return;
+        this.#port = null;
+        this.later(() => this.#link(), this.#pause_ms);
+        this.#pause_ms = Math.min(2 * this.#pause_ms, LONGEST_MS);
+      });
+      this.#port = port;
+      this.say({ type: "hello", top: this.top });
+      for (const batch of this.#unstored) this.say({ ...batch, again: true });
+      return true;
     }
   };
 })();

@@ -9,6 +9,8 @@ import { attributes, markerFields, offsetFields, pageLead } from "./wire_items.j
 const RATING_EVERY_MS = 20 * 60_000;
 const RATING_SHOWN_MS = 5 * 60_000;
 const RECENT = 50;
+const PAGE_COUNTS = new Set(["dropped", "overloads", "bad_rules", "errors"]);
+const SIGNING = new Set(["login", "logout"]);
 
 export class Recorder {
   #ports;
@@ -21,9 +23,13 @@ export class Recorder {
   session = null;
   storage_full = false;
   left_out = 0;
+  page_counts = {};
   recent = [];
 
-  /** `ports`: outbox, estimator, now_ms(), wall_ms(), lost() (the outbox dropped something), stored() (there is something to send). */
+  /**
+   * `ports`: outbox, estimator, now_ms(), wall_ms(), lost() (the outbox dropped something), stored() (there is something
+   * to send), changedHands() (somebody signed in or out).
+   */
   constructor(ports) {
     this.#ports = ports;
   }
@@ -36,6 +42,7 @@ export class Recorder {
     this.#last_ended = saved?.last_ended ?? null;
     this.recent = saved?.recent ?? [];
     this.left_out = saved?.left_out ?? 0;
+    this.page_counts = saved?.page_counts ?? {};
   }
 
   toJSON() {
@@ -46,6 +53,7 @@ export class Recorder {
       last_ended: this.#last_ended,
       recent: this.recent,
       left_out: this.left_out,
+      page_counts: this.page_counts,
     };
   }
 
@@ -53,14 +61,19 @@ export class Recorder {
     return this.#open.of(page.tab, page.opener, this.#ports.now_ms());
   }
 
-  /** A page's batch `{items, clock, again}`. */
+  /** A page's batch `{items, clock, counts, again}`; a document's counts (of what it had to drop, and why) only grow. */
   async take(page, message) {
+    for (const [name, count] of Object.entries(message.counts ?? {})) {
+      if (!PAGE_COUNTS.has(name) || !Number.isSafeInteger(count)) continue;
+      this.page_counts[name] = (this.page_counts[name] ?? 0) + Math.max(0, count - (page.counts?.[name] ?? 0));
+    }
+    page.counts = message.counts;
     if (!this.recording || !Array.isArray(message.items)) return;
     page.lead_ms ??= pageLead(message.clock);
     const now_ms = this.#ports.now_ms();
     const fresh = [];
     for (const item of message.items.slice(0, 1000)) {
-      const fields = markerFields(item, { names: this.#names, base_ms: this.session.base_ms, now_ms });
+      const fields = markerFields(item, { names: this.#names, now_ms });
       if (fields === null) {
         this.left_out += 1;
         continue;
@@ -70,6 +83,7 @@ export class Recorder {
       if (this.#note(page.tab, item)) fresh.push(this.#marker(fields, page.lead_ms));
     }
     await this.#put(fresh);
+    if (fresh.some(({ fields }) => fields.phase === "end" && SIGNING.has(fields.action))) await this.#ports.changedHands();
   }
 
   async awaitDownload(page, action_id) {
@@ -134,14 +148,13 @@ export class Recorder {
 
   #last({ action_id, action, tab }, phase, wall_ms, attrs) {
     const item = { action_id, action, phase, wall_ms, attrs };
-    const fields = markerFields(item, { names: this.#names, base_ms: this.session.base_ms, now_ms: this.#ports.now_ms() });
+    const fields = markerFields(item, { names: this.#names, now_ms: this.#ports.now_ms() });
     return fields && this.#note(tab, item) ? [this.#marker(fields, undefined)] : [];
   }
 
   #note(tab, item) {
     if (!this.#open.note(tab, item)) return false;
-    if (item.phase === "begin") this.#rating.shown = false;
-    else this.#awaited.forget(item.action_id);
+    if (item.phase !== "begin") this.#awaited.forget(item.action_id);
     if (item.phase === "end") this.#last_ended = { action_id: item.action_id, wall_ms: item.wall_ms };
     return true;
   }

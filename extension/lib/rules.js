@@ -1,5 +1,5 @@
-// The catalogue's rules for pages, compiled: which actions an input, a request or a document begins. Pure: of an event and of the
-// document it needs no more than `closest`, `querySelector` and a few plain fields.
+// The catalogue's rules for pages, compiled: which actions an input, a request or a document begins. Pure: of an event and a document
+// it needs no more than `closest`, `querySelector` and a few plain fields.
 (() => {
   const own = (globalThis.tracemark ??= {});
   const SPECIAL = /[.+?^${}()|[\]\\]/g;
@@ -9,7 +9,7 @@
   const segment = (text) =>
     text === "**" ? "(?:/[^/]+)*" : text === "*" ? "/[^/]+" : `/${text.replace(SPECIAL, "\\$&").replaceAll("*", "[^/]*")}`;
 
-  /** Path patterns as one test: `*` is one segment, `**` any number, also none; a slash at the end does not matter. */
+  /** Path patterns as one test: `*` is one segment, `**` any number, also none. */
   const patterns = (list) => {
     const whole = new RegExp(`^(?:${list.map((one) => tidy(one).split("/").slice(1).map(segment).join("")).join("|")})$`);
     return (path) => whole.test(tidy(path));
@@ -22,7 +22,7 @@
     return (path, asked) => wanted(path) && !unwanted(path) && (!format || asked === undefined || asked === format);
   };
 
-  /** The path below XNAT's context path: as configured, else what stands before the first of XNAT's own first segments. */
+  /** The path below XNAT's context path: the configured one, else what stands before XNAT's own first segments. */
   const below = (path, context) => {
     if (typeof context === "string" && (path === context || path.startsWith(`${context}/`))) return path.slice(context.length) || "/";
     const found = /\/(app|data|REST|xapi|VIEWER|viewer|login|scripts|style)(\/|$)/.exec(path);
@@ -40,18 +40,20 @@
   });
 
   /**
-   * Compiles `[{name, dom}]`. An entry that cannot be used (a selector that is none, an action without an end) is left out and
-   * counted in `bad`, because rules may come from a policy and must never break a page. `valid(selector)` asks the browser.
+   * Compiles `[{name, dom}]`. What cannot be used (a selector that is none, an action without an end) is left out and counted in
+   * `bad`: rules may come from a policy and must never break a page. `valid(selector)` asks the browser.
    */
   own.compileRules = (actions, valid = () => true) => {
     const rules = { actions: new Map(), inputs: new Map(), requests: [], documents: [], shown: [], keys: new Set(["Enter"]), bad: 0 };
     const usable = (entry) => [entry.selector, entry.within, entry.present, entry.when?.selector].every((one) => one === undefined || valid(one));
-    for (const { name, dom } of Array.isArray(actions) ? actions : []) {
+    for (const action of Array.isArray(actions) ? actions : []) {
+      const name = action?.name;
       try {
+        const { dom } = action;
         if (dom.begin.length === 0) continue; // switched off by the site
         const ends = dom.end.map((raw) => entryOf(name, raw));
-        const found = { name, at_most_ms: dom.at_most_ms, confirm: dom.confirm ?? null, ends, cancels: (dom.cancel ?? []).map((raw) => entryOf(name, raw)) };
-        found.arrival = ends.find((entry) => entry.by === "navigation" && entry.paths);
+        const by = Object.fromEntries(ends.filter((one) => !one.slices).map((one) => [one.by, one]));
+        const found = { name, by, at_most_ms: dom.at_most_ms, confirm: dom.confirm, arrival: by.navigation, slices: ends.find((one) => one.slices) };
         for (const { expects, then } of ends) for (const one of [expects, then?.expects]) if (one?.shows) rules.shown.push(fitting(one));
         rules.actions.set(name, found);
         for (const raw of dom.begin) {
@@ -94,7 +96,7 @@
     return selector === undefined || Boolean(target.closest?.(selector));
   };
 
-  /** The entries that this input fits, at most one of each action; `toggles` are told apart by the tagger, whatever their state. */
+  /** The entries that this input fits, at most one of each action; `ready`: their state is there too. */
   own.matchInput = (rules, on, event, root) => {
     const found = [];
     for (const entry of rules.inputs.get(on) ?? []) {

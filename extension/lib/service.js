@@ -1,36 +1,39 @@
 // What the parts do together: pages connect, settings change, the sidecar comes and goes. Everything happens in one queue, in order.
 
+import { Access } from "./access.js";
+import { Admission } from "./admission.js";
 import { namesOf, rulesFor } from "./catalogue.js";
 import { lead } from "./clock.js";
 import { isConfigured, resolve } from "./config.js";
 import { consentOf, isPaused } from "./consent.js";
+import { Documents } from "./documents.js";
+import { Face } from "./face.js";
 import { Link } from "./link.js";
 import { Own } from "./own_pages.js";
 import { Recorder } from "./recorder.js";
 import { isSampled, newSession, stillValid } from "./sessions.js";
-import { CONTENT_FILES, isRegistered, matchPatterns, originPatterns, registration, siteOf } from "./sites.js";
-import { elsewhere, status } from "./status.js";
-import { Tickets, requestTicket } from "./ticket.js";
+import { siteOf } from "./sites.js";
+import { status } from "./status.js";
 import { completed } from "./wire_items.js";
 
 /** Shorter than the half minute after which browsers end an idle background. */
 const BEAT_MS = 20_000;
 /** The last batch of a closing tab may come after the news that it is closed. */
 const LAST_WORDS_MS = 1000;
-const TICKETS = "/tracemark/api/v1/tickets";
 
 export class Service {
   #ports;
   #browser;
-  #pages = new Map();
+  #admission;
+  #pages = new Documents();
+  #face;
+  #access;
   #ready;
   #turn = Promise.resolve();
   #catalogue = null;
   #packaged = {};
   #managed = {};
   #local = {};
-  #tickets = new Tickets();
-  #granted = [];
   #told = "";
   #beating = null;
   #saving = null;
@@ -43,11 +46,18 @@ export class Service {
   constructor(ports) {
     this.#ports = ports;
     this.#browser = ports.browser;
+    this.#face = new Face(ports.browser);
+    this.#access = new Access(ports.browser);
+    this.#admission = new Admission({
+      ...ports,
+      page: () => this.#pages.top,
+      named: (from, to) => this.#named(from, to),
+    });
     this.link = new Link({
       ...ports,
       complete: (entry) => completed(entry, ports.estimator.at(ports.now_ms()), lead(ports.wall_ms(), ports.now_ms())),
-      credentials: () => this.#credentials(),
-      forgetCredentials: () => this.#tickets.forget(),
+      credentials: (session) => this.#admission.credentials(session, this.config),
+      forgetCredentials: (session) => ports.outbox.keepTicket(session, undefined),
       sent: (message) => {
         this.recorder.sent(message);
         this.#save();
@@ -57,6 +67,7 @@ export class Service {
     this.recorder = new Recorder({
       ...ports,
       lost: () => this.link.restart(),
+      changedHands: () => this.#changeHands(),
       stored: () => {
         this.link.poke();
         this.#save();
@@ -74,6 +85,10 @@ export class Service {
     return this.#local.settings ?? {};
   }
 
+  get downloads() {
+    return this.#access.downloads;
+  }
+
   get pause() {
     return this.#local.pause ?? null;
   }
@@ -86,12 +101,10 @@ export class Service {
 
   connected(port) {
     if (port.name !== "tracemark") return;
-    const { tab, frameId } = port.sender ?? {};
-    const page = { port, tab: tab?.id, opener: tab?.openerTabId, frame: frameId, lead_ms: undefined };
-    this.#pages.set(port, page);
+    const page = this.#pages.add(port);
     port.onMessage.addListener((message) => this.#later(() => this.#heard(page, message)));
     port.onDisconnect.addListener(() => {
-      this.#pages.delete(port);
+      this.#pages.remove(page);
       this.#later(() => this.#show());
     });
   }
@@ -104,11 +117,7 @@ export class Service {
 
   /** Tabs that were open before us (or before our update) have no content script, or one that lost its background. */
   installed() {
-    this.#later(async () => {
-      if (this.#granted.length === 0) return;
-      const tabs = await this.#browser.tabsOn(matchPatterns(this.#granted, this.config.context_path));
-      await Promise.all(tabs.map((tab) => this.#browser.inject(tab.id, CONTENT_FILES)));
-    });
+    this.#later(() => this.#access.inject(this.config.context_path));
   }
 
   wake() {
@@ -121,10 +130,7 @@ export class Service {
 
   stored(changes, area) {
     if (area === "managed") {
-      this.#later(async () => {
-        this.#managed = await this.#browser.readManaged();
-        await this.refresh();
-      });
+      this.#later(async () => this.#obey(await this.#browser.readManaged()));
     }
   }
 
@@ -142,7 +148,7 @@ export class Service {
 
   watchDownloads() {
     this.#watching ||= this.#browser.watchDownloads(
-      (item) => this.#later(() => this.recorder.downloadBegins(item, this.#granted)),
+      (item) => this.#later(() => this.recorder.downloadBegins(item, this.#access.sites)),
       (change) => this.#later(() => this.recorder.downloadChanged(change.id, change.state?.current, this.#browser.download)),
     );
   }
@@ -169,12 +175,10 @@ export class Service {
     const { rules, unknown } = rulesFor(this.#catalogue, config.rules);
     for (const name of unknown) faults.push({ name: "rules", text: `rules in your organisation's policy names ${name}, which is no action` });
     Object.assign(this, { config, locked, faults, rules });
-    const granted = await Promise.all(config.sites.map((site) => this.#browser.hasOrigins(originPatterns([site]))));
-    this.#granted = config.sites.filter((_, index) => granted[index]);
-    this.downloads = await this.#browser.hasDownloads();
+    await this.#access.look(config.sites);
     await this.#sit();
     await this.#judge();
-    await this.#register();
+    await this.#access.register(config.context_path, this.consent.decision !== "refused");
     await this.outbox.expire();
     await this.recorder.cancel({ why: "stale" });
     this.link.configure(
@@ -189,24 +193,35 @@ export class Service {
   async #start() {
     await this.#ports.alone();
     try {
-      const [catalogue, packaged, local, managed, saved] = await Promise.all([
+      const policy = this.#browser.readManaged();
+      const [catalogue, packaged, local, saved] = await Promise.all([
         this.#ports.loadJson("catalogue.json"),
         this.#ports.loadJson("defaults.json"),
-        this.#browser.readLocal(["settings", "consent", "pause", "consent_shown"]),
-        this.#browser.readManaged(),
+        this.#browser.readLocal(["settings", "consent", "pause", "consent_shown", "policy"]),
         this.#browser.readSession(["session", "recorder"]),
         this.outbox.load(),
       ]);
       this.#catalogue = catalogue;
       this.#packaged = packaged;
       this.#local = local;
-      this.#managed = managed;
+      // Chromium reads policies for seconds after its start, while the person signs in already: the last one counts until then.
+      this.#managed = local.policy ?? (await policy);
+      policy.then((managed) => this.#later(() => this.#obey(managed)));
       this.recorder.restore(namesOf(catalogue), saved.recorder);
       this.recorder.session = saved.session ?? null;
     } catch (error) {
       this.fault = `Its storage or its files cannot be read (${error?.name ?? "error"}).`;
       this.config = resolve({}).config;
     }
+    await this.refresh();
+  }
+
+  /** This is the organisation's policy now. */
+  async #obey(managed) {
+    if (JSON.stringify(managed) !== JSON.stringify(this.#local.policy)) await this.#browser.writeLocal({ policy: managed });
+    this.#local.policy = managed;
+    if (JSON.stringify(managed) === JSON.stringify(this.#managed)) return;
+    this.#managed = managed;
     await this.refresh();
   }
 
@@ -224,13 +239,14 @@ export class Service {
         page.site = siteOf(page.port.sender, this.config.sites);
         if (page.site && message.top) this.#askOnce();
         if (page.site && this.link.trouble?.code === "no_ticket") this.link.again();
-        this.#tellOne(page);
+        if (page.site) this.#pages.post(page, this.#state(page));
+        this.#face.renew(page.tab);
         await this.#show();
         break;
       case "items":
         await this.#sit();
         if (page.site) await this.recorder.take(page, message);
-        if (message.batch !== undefined) this.#post(page, { type: "stored", batch: message.batch });
+        if (message.batch !== undefined) this.#pages.post(page, { type: "stored", batch: message.batch });
         await this.#show();
         break;
       case "await_download":
@@ -248,7 +264,7 @@ export class Service {
     await this.outbox.begin(fresh.id, now_ms);
     this.recorder.session = fresh;
     await this.#browser.writeSession({ session: fresh });
-    await this.#judge();
+    if (session) await this.#judge();
   }
 
   /** Whether to record; when that ends, what is open is cancelled. */
@@ -258,20 +274,9 @@ export class Service {
     this.paused = isPaused(this.pause, this.#ports.wall_ms());
     this.sampled = isSampled(recorder.session, config.sampling);
     const recording =
-      isConfigured(config) && this.consent.decision === "given" && this.#granted.length > 0 && !this.paused && this.sampled && !this.fault;
+      isConfigured(config) && this.consent.decision === "given" && this.#access.sites.length > 0 && !this.paused && this.sampled && !this.fault;
     if (recorder.recording && !recording) await recorder.cancel({ why: "all" });
     recorder.recording = recording;
-  }
-
-  async #register() {
-    const wanted =
-      this.#granted.length > 0 && this.consent.decision !== "refused"
-        ? registration(this.#granted, this.config.context_path, CONTENT_FILES)
-        : null;
-    const held = await this.#browser.registered();
-    if (wanted ? isRegistered(wanted, held) : held.length === 0) return;
-    if (held.length > 0) await this.#browser.unregister(held.map((script) => script.id));
-    if (wanted) await this.#browser.register(wanted);
   }
 
   /** The first page of a site asks for the person's decision, once; after that the badge does. */
@@ -282,70 +287,56 @@ export class Service {
     this.#browser.openTab("consent.html");
   }
 
-  async #credentials() {
-    const { auth, token, context_path } = this.config;
-    if (auth === "token") return token ? { token } : {};
-    const page = [...this.#pages.values()].find((one) => one.site && one.frame === 0);
-    const ask = async (address) => page && this.#browser.ask(page.tab, requestTicket, [address]).catch(() => undefined);
-    return { ticket: await this.#tickets.get(ask, `${page?.site}${context_path}${TICKETS}`, this.#ports.wall_ms()) };
+  /** Somebody signed in or out: with tickets, what comes next is another login's session. */
+  async #changeHands() {
+    const { session } = this.recorder;
+    if (this.config.auth !== "ticket" || !this.outbox.ticket(session.id)) return;
+    this.recorder.session = null;
+    await this.#sit();
+    await this.#judge();
+    await this.#show();
+  }
+
+  /** The sidecar knows the session by another name than the one that we drew. */
+  async #named(from, to) {
+    if (this.recorder.session?.id !== from) return;
+    this.recorder.session = { ...this.recorder.session, id: to };
+    this.link.follow(to, true);
+    await this.#browser.writeSession({ session: this.recorder.session });
   }
 
   #state(page) {
-    const recording = this.recorder.recording && this.#granted.includes(page.site);
+    const recording = this.recorder.recording && this.#access.sites.includes(page.site);
     const { context_path } = this.config;
     if (!recording) return { type: "state", recording, context_path, open: [], downloads: false };
     return { type: "state", recording, context_path, rules: this.rules, open: this.recorder.openFor(page), downloads: this.downloads };
   }
 
-  #tellOne(page) {
-    if (page.site !== undefined) this.#post(page, this.#state(page));
-  }
-
   /** Tell all pages when something changed for them. */
   #tell() {
-    const told = JSON.stringify([this.recorder.recording, this.#granted, this.config.context_path, this.rules, this.downloads]);
+    const told = JSON.stringify([this.recorder.recording, this.#access.sites, this.config.context_path, this.rules, this.downloads]);
     if (told === this.#told) return;
     this.#told = told;
-    for (const page of this.#pages.values()) {
-      page.site = siteOf(page.port.sender, this.config.sites) ?? page.site;
-      this.#tellOne(page);
-    }
+    this.#pages.tell(this.config.sites, (page) => this.#state(page));
   }
 
-  #post(page, message) {
-    try {
-      page.port.postMessage(message);
-    } catch {
-      this.#pages.delete(page.port); // gone, and the news of it is on its way
-    }
-  }
-
-  /** The badge, the alarms and the beat, as they should be now. */
+  /** The status as it is now, on the badge and for the popup; and whatever keeps the background alive or wakes it. */
   async #show() {
-    const live = [...this.#pages.values()].filter((page) => page.site !== undefined);
-    this.link.follow(this.recorder.session?.id ?? null, live.length > 0 && this.recorder.recording);
+    const { tabs } = this.#pages;
+    this.link.follow(this.recorder.session?.id ?? null, tabs.length > 0 && this.recorder.recording);
     this.now = status({
       ...this,
       configured: isConfigured(this.config),
-      permitted: this.#granted.length > 0,
+      permitted: this.#access.sites.length > 0,
       pause: this.pause,
-      faults: [...(this.faults ?? []), ...this.#missing()],
+      faults: [...(this.faults ?? []), ...this.#access.missing(this.config.sites)],
       storage_full: this.recorder.storage_full,
-      tabs: live.length,
+      tabs: tabs.length,
       rating_due: this.recorder.ratingDue(this.config.rating),
     });
-    await this.#browser.setBadge(undefined, elsewhere(this.now));
-    await Promise.all([...new Set(live.map((page) => page.tab))].map((tab) => this.#browser.setBadge(tab, this.now.badge)));
-    if (this.paused && this.pause.until_ms !== null) this.#browser.setAlarm("resume", { when: this.pause.until_ms });
-    if (this.outbox.totals.count > 0) this.#browser.setAlarm("deliver", { periodInMinutes: 1 });
-    else await this.#browser.clearAlarm("deliver");
+    await this.#face.show(this.now, tabs);
+    await this.#face.wakeAt(this.paused ? this.pause.until_ms : null, this.outbox.totals.count > 0);
     if (this.#pages.size > 0) this.#beat();
-  }
-
-  #missing() {
-    if (this.#granted.length === 0) return [];
-    const missing = this.config.sites.filter((site) => !this.#granted.includes(site));
-    return missing.map((site) => ({ name: "sites", text: `No access to ${new URL(site).host}: allow it in the options` }));
   }
 
   #beat() {

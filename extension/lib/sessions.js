@@ -1,8 +1,6 @@
 // One sitting of one person: an opaque id without any meaning, new after four hours or a browser start. Pure.
 
 const LONGEST_MS = 4 * 3600_000;
-/** A page may be older than the session, and clocks get set: the monotonic base lies this far back, so that no time is negative. */
-const MARGIN_MS = 24 * 3600_000;
 
 const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
@@ -12,7 +10,6 @@ export function newSession(now_ms, random) {
   return {
     id: hex(random(16)),
     started_ms: now_ms,
-    base_ms: Math.floor(now_ms) - MARGIN_MS,
     draw: (high * 256 + low) / 65536,
   };
 }
@@ -22,5 +19,5 @@ export const isSampled = (session, share) => session.draw < share;
 
 /** The stored session if it still holds. */
 export function stillValid(session, now_ms) {
-  return Boolean(session) && now_ms - session.started_ms < LONGEST_MS && now_ms >= session.base_ms;
+  return Boolean(session) && Math.abs(now_ms - session.started_ms) < LONGEST_MS;
 }

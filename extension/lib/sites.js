@@ -14,7 +14,7 @@ export const CONTENT_FILES = [
 
 export const SCRIPT_ID = "tracemark";
 
-// Firefox's match patterns have no port and mean any; so that both browsers do the same, ours have none either, and `isSite` is exact.
+// Firefox's match patterns have no port and mean any; so that both browsers do the same, ours have none either, and `siteOf` is exact.
 const host = (origin) => {
   const url = new URL(origin);
   return `${url.protocol}//${url.hostname}`;

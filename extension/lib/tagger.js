@@ -1,47 +1,36 @@
-// The state machine of actions: pending (not yet told, until it is confirmed), open, and then ended or cancelled. Pure: it is fed what
-// was seen, in the order in which it became known, and emits markers. Times are milliseconds of the document's monotonic clock.
+// The state machine of actions: pending (until it is confirmed), open, and then ended or cancelled. Pure: it is fed what was seen, in
+// the order in which it became known, and emits markers. Times are milliseconds of the document's monotonic clock.
 (() => {
   const own = (globalThis.tracemark ??= {});
   const { endings } = own;
   const SAME_MS = 5; // an input and the events that it makes in turn
-  const ECHO_MS = 1000; // the viewer scrolls by itself unless a person did something so recently
+  const ECHO_MS = 1000; // a viewer scrolls by itself unless a person did something so recently
   const KEPT_INPUTS = 20;
   const KEPT_SCANS = 64;
   const CONFIRM_MS = 3000;
 
-  const endOf = (action, by, more = () => true) => action.ends.find((one) => one.by === by && more(one));
-
-  /** By which of the endings an action is over that begins with this entry. */
-  const kindOf = (action, entry) => {
-    const requests = endOf(action, "requests", (one) => !one.slices);
-    if (entry.on === "request" && requests) return ["burst", requests];
-    if (endOf(action, "state")) return ["cine", endOf(action, "state")];
-    if (endOf(action, "download")) return ["download", endOf(action, "download")];
-    if (action.arrival && entry.on !== "navigation") return ["arrive", action.arrival];
-    if (action.slices) return ["slices", action.slices];
-    if (requests && entry.on !== "mousedown") return ["burst", requests];
-    if (endOf(action, "rendered") && endOf(action, "timer")) return ["gesture", endOf(action, "timer")];
-    if (endOf(action, "timer")) return ["fold", endOf(action, "timer")];
-    return ["loaded", action.arrival];
+  /** By which of the endings an action is over that begins with this entry, and the entry of the end. */
+  const kindOf = ({ by, arrival, slices }, { on }) => {
+    if (on === "request" && by.requests) return ["burst", by.requests];
+    if (by.state) return ["cine", by.state];
+    if (by.download) return ["download", by.download];
+    if (arrival && on !== "navigation") return ["arrive", arrival];
+    if (slices) return ["slices", slices];
+    if (by.requests && on !== "mousedown") return ["burst", by.requests];
+    if (by.timer) return [by.rendered ? "gesture" : "fold", by.timer];
+    return ["loaded", arrival];
   };
 
   own.Tagger = class {
-    /** `emit({action_id, action, phase, t, attrs, foreign})`; `look` is asked for states of the viewer; `origin` makes wall times. */
-    constructor({ rules, emit, newId, look, origin }) {
-      Object.assign(this, { rules, emit, newId, look, origin });
+    /** `emit({action_id, action, phase, t, attrs, foreign})`; `look`: lib/viewer.js; `origin` makes wall times; `navigations`: they are told. */
+    constructor({ rules, emit, newId, look, origin, navigations }) {
+      Object.assign(this, { rules, emit, newId, look, origin, navigations });
       this.open = new Set();
       this.inputs = []; // when the person last did something that a request may come from
       this.scans = new Map();
       this.held = false;
       this.touched = -Infinity;
-      for (const action of rules.actions.values()) action.slices = endOf(action, "requests", (one) => one.slices);
     }
-
-    feed(seen) {
-      this[seen.kind](seen);
-    }
-
-    // what was seen
 
     /** A person's input and the rules that it fits; `trusted` false: the viewer's echo of one. */
     input(o) {
@@ -73,7 +62,7 @@
         this.forget(a);
       }
       const a = this.begin(action, entry, o.t);
-      Object.assign(a, { before: o.place, prevented: o.prevented, awaits: true, ready: true, bytes });
+      Object.assign(a, { before: o.place, prevented: o.prevented, awaits: true, ready: true, brush: entry.when, bytes });
       if (entry.new_tab) this.forget(a); // the other tab's document ends it
     }
 
@@ -93,14 +82,15 @@
       for (const a of [...this.open]) {
         const reaction = endings[a.kind];
         if (!reaction.request || (leads && a.kind === "arrive")) continue;
-        const others = a.kind === "burst" && !reaction.expecting(a) && entry?.caused && cause && cause.t > (a.cause ?? a.begin) + SAME_MS;
+        const later = cause?.t > (a.cause ?? a.begin) + SAME_MS;
+        const others = later && (a.kind === "download" || (a.kind === "burst" && entry.caused && !reaction.expecting(a)));
         if (!others && reaction.request(a, r, this)) return;
       }
       if (!entry || r.same || (entry.caused && !cause)) return;
       const action = this.rules.actions.get(entry.action);
       const begin = cause?.t ?? r.start;
       if (action.begun >= begin - SAME_MS) return; // the input that caused it has begun the action
-      if (!entry.caused && [...this.open].some((a) => a.action === action)) return;
+      if (!cause && [...this.open].some((a) => a.action === action)) return;
       const a = this.begin(action, entry, begin);
       Object.assign(a, { cause: cause?.t, ready: true, awaits: true });
       endings[a.kind].request?.(a, r, this);
@@ -121,7 +111,7 @@
     /** A document is there: `t` its beginning, `page` whether it is a page of its own, `open` what other documents began. */
     document(d) {
       let led = false;
-      for (const one of d.page && d.status < 400 ? (d.open ?? []) : []) led = this.arrived(one, d) || led;
+      for (const one of d.page ? (d.open ?? []) : []) led = this.arrived(one, d) || led;
       if (led || d.status >= 400) return;
       for (const entry of this.rules.documents) {
         const action = this.rules.actions.get(entry.action);
@@ -136,17 +126,17 @@
     /** Whether an action that another document began has led here. */
     arrived({ action_id, action: name, begun_wall_ms, own: told }, d) {
       const action = this.rules.actions.get(name);
-      const mine = told ?? !action?.slices; // a viewer may come up in another tab than the one where it was asked for
+      const mine = told ?? true;
       if (!action?.arrival || !(mine || action.slices)) return false;
       const a = { id: action_id, action, begin: begun_wall_ms - this.origin, told: true, foreign: true, arrived: true };
-      if (action.arrival.fits(d.path)) {
+      if (d.status < 400 && action.arrival.fits(d.path)) {
         const then = action.slices ?? action.arrival.then;
         Object.assign(a, { kind: action.slices ? "slices" : then ? "burst" : "loaded", spec: then ?? action.arrival, page: true });
         endings[a.kind].begin?.(a, d.t);
         this.open.add(a);
         return true;
       }
-      if (mine) this.cancel(a, d.t, "navigation");
+      if (mine && !action.slices) this.cancel(a, d.t, "navigation"); // a viewer may come up in another tab than where it was asked for
       return false;
     }
 
@@ -172,14 +162,13 @@
     /** Time has passed. Returns in how many milliseconds to come again; Infinity when nothing is open. */
     tick({ t }) {
       for (const a of [...this.open]) {
+        a.since ??= t; // not its begin: it may have been told of only when its long request was over
         this.confirm(a, t);
         if (this.open.has(a)) endings[a.kind].tick?.(a, t, this);
-        if (this.open.has(a) && t - a.begin > a.action.at_most_ms) this.cancel(a, t, "timer");
+        if (this.open.has(a) && t - Math.max(a.since, a.last ?? 0) > a.action.at_most_ms) this.cancel(a, t, "timer");
       }
       return Math.min(...[...this.open].map((a) => endings[a.kind].pause_ms ?? 250));
     }
-
-    // what the endings do
 
     begin(action, entry, t) {
       const [kind, spec] = kindOf(action, entry);
@@ -238,10 +227,8 @@
     }
 
     fitsDownload(r) {
-      return this.rules.requests.some((one) => this.rules.actions.get(one.action).ends.some((end) => end.by === "download") && one.fits(r.path, r.format));
+      return this.rules.requests.some((one) => this.rules.actions.get(one.action).by.download && one.fits(r.path, r.format));
     }
-
-    // the rest
 
     confirm(a, now) {
       const { confirm } = a.action;

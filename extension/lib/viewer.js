@@ -2,7 +2,7 @@
 (() => {
   const own = (globalThis.tracemark ??= {});
 
-  /** The viewers' own events: a new slice is shown, something was painted, a stack was set, the stack was scrolled, a measurement. */
+  /** The viewers' own events. */
   own.IMAGE_EVENTS = {
     cornerstonenewimage: "new",
     CORNERSTONE_STACK_NEW_IMAGE: "new",
@@ -24,12 +24,12 @@
     slices: (selector) => {
       const slider = root.querySelector(`:is(.viewport-container.active) :is(${selector})`) ?? root.querySelector(selector);
       const last = Number(slider?.getAttribute("max") ?? slider?.getAttribute("aria-valuemax") ?? NaN);
-      return last > 0 ? last + (slider.hasAttribute("max") ? 1 : 0) : undefined;
+      return last > 0 ? last + 1 : undefined;
     },
     there: (selector) => root.querySelector(selector) !== null,
     /** The state that an attribute tells; null when the element is not there. */
     state: (selector, attribute) => root.querySelector(selector)?.getAttribute(attribute) ?? null,
-    /** Which element of its kind is the marked one: its place in the document, -1 for none. */
+    /** The place of the scan that is marked so among all, -1 for none. */
     place: (selector) => {
       const marked = root.querySelector(selector);
       return marked ? [...root.querySelectorAll("[data-cy=thumbnail-list], [data-cy=study-browser-thumbnail]")].findIndex((one) => one.contains(marked)) : -1;

@@ -31,8 +31,11 @@ export function offsetFields(offset, page_lead_ms, own_lead_ms) {
   };
 }
 
-/** A page's item as fields of a marker; null when it is none. `names`: the catalogue's actions. */
-export function markerFields(item, { names, base_ms, now_ms }) {
+/**
+ * A page's item as fields of a marker; null when it is none. `names`: the catalogue's actions. A page makes `wall_ms` of its
+ * timeOrigin and the event's own stamp, so within one document it is monotonic: `mono_ns` is the same number, with base 0.
+ */
+export function markerFields(item, { names, now_ms }) {
   const fits =
     typeof item?.action_id === "string" &&
     ACTION_ID.test(item.action_id) &&
@@ -46,7 +49,7 @@ export function markerFields(item, { names, base_ms, now_ms }) {
     action: item.action,
     phase: item.phase,
     wall_ns: Math.round(item.wall_ms * NS),
-    mono_ns: Math.max(0, Math.round((item.wall_ms - base_ms) * NS)),
+    mono_ns: Math.round(item.wall_ms * NS),
     offset_ns: null,
     offset_error_ns: null,
     attrs: attributes(item.attrs).kept,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import glob
+import json
 import os
+import re
 import shutil
 import socket
 import sqlite3
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
 
 from sidecar.cli.common import add_config, read_config
 from sidecar.collect.cgroup_files import hierarchy
@@ -22,6 +25,17 @@ from sidecar.config import Config
 from sidecar.errors import CollectError
 
 EXAMPLE = "example:\n  TRACEMARK_NGINX_LOG=/srv/xnat/logs/nginx/xnat.access.log tracemark check\n"
+_INFLUX_REFUSALS = {
+    401: (
+        "does not accept the token",
+        "set TRACEMARK_INFLUX_TOKEN (or TRACEMARK_INFLUX_TOKEN_FILE) to a token that may write the bucket",
+    ),
+    403: ("does not let this token write {bucket}", "give the token write permission, or set another TRACEMARK_INFLUX_TOKEN"),
+    404: (
+        "does not know the bucket {bucket} or the organisation",
+        "make the bucket, or correct TRACEMARK_INFLUX_BUCKET, _LONG_BUCKET and _ORG",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +64,16 @@ def check_docker(config: Config) -> Finding:
     names = sorted(one.name for one in found if chosen(one.name, one.labels))
     if not names:
         return Finding("docker", "warning", f"none of {len(found)} containers is chosen", "check TRACEMARK_CONTAINERS")
+    if (parts := urlsplit(endpoint)).scheme in ("tcp", "http"):
+        # Not one of the sidecar's own questions: what answers it is no proxy with a list, and lets everybody do everything.
+        status, _, _ = _ask(f"http://{parts.hostname}:{parts.port or 2375}/info")
+        if status == 200:
+            return Finding(
+                "docker",
+                "warning",
+                f"{endpoint} answers more than the sidecar asks: who gets into the sidecar rules the machine",
+                "put a socket proxy in between, such as sidecar/deploy/socket-proxy.conf",
+            )
     return Finding("docker", "ok", f"{len(names)} of {len(found)} containers are chosen: {', '.join(names[:8])}")
 
 
@@ -106,6 +130,74 @@ def check_http(part: str, url: str, variable: str) -> Finding:
     return Finding(part, "ok" if status < 500 else "warning", f"{url} answers with {status}")
 
 
+def check_influxdb(config: Config) -> Finding:
+    """Whether InfluxDB answers, takes the token for every bucket, and finds buckets by name in InfluxQL. Writes nothing."""
+    url = config["influx_url"].rstrip("/")
+    reached = check_http("influxdb", url and f"{url}/ping", "TRACEMARK_INFLUX_URL")
+    if not url or reached.state != "ok":
+        return reached
+    _, headers, _ = _ask(f"{url}/ping")
+    version = headers.get("X-Influxdb-Version", "")
+    buckets = [name for name in (config["influx_bucket"], config["influx_long_bucket"]) if name]
+    for bucket in buckets:
+        where = urlencode({"org": config["influx_org"], "bucket": bucket, "precision": "ns"})
+        # No points: a server that knows token and bucket says that there is nothing to do.
+        status, _, _ = _ask(f"{url}/api/v2/write?{where}", {"Authorization": f"Token {config['influx_token']}"}, data=b"")
+        if status in _INFLUX_REFUSALS:
+            what, remedy = _INFLUX_REFUSALS[status]
+            return Finding("influxdb", "failed", f"{url} {what.format(bucket=bucket)}", remedy)
+    if re.match(r"v?2\.[0-4]\.", version):
+        return Finding(
+            "influxdb",
+            "warning",
+            f"{url} is {version}, which finds no bucket by name in InfluxQL",
+            "update it to 2.5 or later, or map the bucket with `influx v1 dbrp create`",
+        )
+    return Finding("influxdb", "ok", f"{url} {version} takes points for {' and '.join(buckets)}")
+
+
+def check_grafana(config: Config) -> Finding:
+    """Whether Grafana answers and, where a token is set, reaches InfluxDB and has the dashboards; collecting needs none of it."""
+    url = config["grafana_url"].rstrip("/")
+    if not url:
+        return Finding("grafana", "ok", "not set")
+    if _ask(f"{url}/api/health")[0] != 200:
+        remedy = "start it, check TRACEMARK_GRAFANA_URL, or set it to nothing"
+        return Finding("grafana", "warning", f"{url} does not answer in good health", remedy)
+    if not config["grafana_token"]:
+        return Finding("grafana", "ok", f"{url} answers; set TRACEMARK_GRAFANA_TOKEN to look at datasource and dashboards")
+    head = {"Authorization": f"Bearer {config['grafana_token']}"}
+    status, _, told = _ask(f"{url}/api/datasources/uid/tracemark/health", head)
+    if status in (401, 403):
+        return Finding("grafana", "warning", f"{url} refuses the token", "set TRACEMARK_GRAFANA_TOKEN to an Editor's token")
+    if status != 200:
+        said = str(told.get("message", status))[:100] if isinstance(told, dict) else str(status)
+        remedy = "check the read token and the datasource's URL, and that grafana/provisioning is mounted"
+        return Finding("grafana", "warning", f"its datasource does not work ({said})", remedy)
+    _, _, boards = _ask(f"{url}/api/search?type=dash-db&folderUIDs=tracemark", head)
+    if not isinstance(boards, list) or not boards:
+        return Finding("grafana", "warning", "it has no dashboards of Tracemark", "mount grafana/dashboards, see Grafana's log")
+    return Finding("grafana", "ok", f"{url} reaches InfluxDB and has {len(boards)} dashboards")
+
+
+def _ask(url: str, headers: Mapping[str, str] | None = None, data: bytes | None = None) -> tuple[int, Mapping[str, str], Any]:
+    """Status, headers and JSON of an answer; status 0 when there is none. Past any web proxy of the environment."""
+    if not url.startswith(("http://", "https://")):
+        return 0, {}, None
+    request = urllib.request.Request(url, data, dict(headers or {}))  # noqa: S310  (the scheme was checked)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+            status, told, body = answer.status, answer.headers, answer.read(1_000_000)
+    except urllib.error.HTTPError as error:
+        status, told, body = error.code, error.headers, error.read(1_000_000)
+    except OSError:
+        return 0, {}, None
+    try:
+        return status, told, json.loads(body)
+    except ValueError:
+        return status, told, None
+
+
 def check_journal(config: Config) -> Finding:
     """Whether the journal can be written and is sound, and how much room there is."""
     path = Path(config["journal"]).absolute()
@@ -156,9 +248,8 @@ def findings(config: Config) -> list[Finding]:
         lambda: check_log(config, "tomcat", "set UMASK=0022 for xnat-web, or run the sidecar with group 0"),
         lambda: check_log(config, "xnat", "mount the log folder readable for this user"),
         lambda: check_http("xnat", config["xnat_url"], "TRACEMARK_XNAT_URL"),
-        lambda: check_http(
-            "influxdb", config["influx_url"] and config["influx_url"].rstrip("/") + "/ping", "TRACEMARK_INFLUX_URL"
-        ),
+        lambda: check_influxdb(config),
+        lambda: check_grafana(config),
         lambda: check_journal(config),
         lambda: check_port(config, "http"),
         lambda: check_port(config, "markers"),

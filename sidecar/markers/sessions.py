@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from sidecar.errors import Fault, InvalidRecordError, JournalFullError
 from sidecar.markers.effects import Effect, Send, Submit
 from sidecar.markers.ledger import Ledger
+from sidecar.model.faults import InvalidRecordError
 from sidecar.model.messages import Ack, ErrorReply, Run
 from sidecar.model.records import Session
 from sidecar.model.wire import encode
@@ -43,7 +44,12 @@ class Seat(Generic[C]):
         return self.owner is None and not self.ledger.busy
 
     def join_run(self, run: Run) -> None:
-        """The session belongs to this experiment from now on. Raises InvalidRecordError."""
+        """The session belongs to this experiment from now on. Raises InvalidRecordError.
+
+        Only a replayed session can: runs and roles are tags in the store, and no browser may make as many as it likes.
+        """
+        if self.session.source != "replay":
+            raise InvalidRecordError("a run is told by the replayer only", "leave the run message out")
         self.session = replace(
             self.session,
             run=run.run,

@@ -115,9 +115,12 @@ SCHEMA: Mapping[str, Measurement] = {
         },
         {f"{name}_": kind for name, kind in USAGE_FIELDS.items()},
     ),
+    # Setup and run are fields here: as tags they would make three series of each of the action's.
     "action_event": _measurement(
-        ("action", "phase", *_WHO),
+        ("action", "phase", "source", "role"),
         {
+            "setup": str,
+            "run": str,
             "session": str,
             "action_id": str,
             "seq": int,
@@ -144,6 +147,55 @@ SCHEMA: Mapping[str, Measurement] = {
     "gap": _measurement(
         ("part", "subject"),
         {"reason": str, "text": str, "lasting": bool, "time_end": int, "duration_ms": float},
+    ),
+    # One point per minute at its start, made from all samples and requests of it: ship/rollup_points.py. `covered_s` are the
+    # seconds of the minute that are known: less than 60 beside a gap or a restart.
+    "docker_container_cpu_1m": _measurement(
+        ("container_name", "cpu", "source"),
+        {
+            "usage_percent_mean": float,
+            "usage_percent_max": float,
+            "cpu_seconds": float,
+            "throttled_seconds": float,
+            "samples": int,
+            "covered_s": float,
+        },
+    ),
+    "docker_container_mem_1m": _measurement(
+        ("container_name", "source"),
+        {
+            "usage_mean": int,
+            "usage_max": int,
+            "usage_percent_mean": float,
+            "usage_percent_max": float,
+            "limit": int,
+            "samples": int,
+        },
+    ),
+    "docker_container_net_1m": _measurement(
+        ("container_name", "network", "source"),
+        {
+            "rx_bytes_sum": int,
+            "tx_bytes_sum": int,
+            "rx_bytes_per_s_mean": float,
+            "rx_bytes_per_s_max": float,
+            "tx_bytes_per_s_mean": float,
+            "tx_bytes_per_s_max": float,
+            "samples": int,
+            "covered_s": float,
+        },
+    ),
+    "http_request_1m": _measurement(
+        ("server", "route", "status_class"),
+        {
+            "requests": int,
+            "duration_ms_mean": float,
+            "duration_ms_max": float,
+            "duration_ms_p95": float,
+            "upstream_ms_mean": float,
+            "upstream_ms_max": float,
+            "sent_bytes_sum": int,
+        },
     ),
     # The fields are those of the parts' health(): names with a unit, all of them numbers as floats, or words.
     "tracemark_self": _measurement(("part",), {}),

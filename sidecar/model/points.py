@@ -24,6 +24,7 @@ __all__ = [
     "Related",
     "from_line",
     "self_point",
+    "tags_of",
     "to_line",
     "to_points",
 ]
@@ -62,7 +63,7 @@ def to_points(record: Record, context: PointContext, tie: int = 0, related: Rela
 def self_point(part: str, health: Mapping[str, int | float | str], context: PointContext, time_ns: int) -> Point:
     """A part's own counters, as they are now."""
     fields = {name: value if isinstance(value, str) else float(value) for name, value in health.items()}
-    return Point("tracemark_self", _tags(context, part=part), _known(fields), time_ns)
+    return Point("tracemark_self", tags_of(context, part=part), _known(fields), time_ns)
 
 
 def _known(fields: Mapping[str, Value | None]) -> dict[str, Value]:
@@ -70,7 +71,8 @@ def _known(fields: Mapping[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _tags(context: PointContext, **tags: str | None) -> Tags:
+def tags_of(context: PointContext, **tags: str | None) -> Tags:
+    """Tags of a point as line protocol can say them, sorted; those that are unknown are left out."""
     return _series(context, tuple(tags.items()))
 
 
@@ -97,12 +99,14 @@ def _untied(time_ns: int, tie: int, resolution_ns: int = 1000) -> int:
 def _who(session: Session | None) -> dict[str, str | None]:
     if session is None:
         return {}
-    return {"source": session.source, "role": session.role, "setup": session.setup, "run": session.run}
+    # Only a replayed session's run is a tag: it makes new series, and of those no person's browser may make any number.
+    run = session.run if session.source == "replay" else None
+    return {"source": session.source, "role": session.role, "setup": session.setup, "run": run}
 
 
 def _sample(sample: Sample, context: PointContext, _tie: int, related: Related) -> list[Point]:
     def tags(**more: str) -> Tags:
-        return _tags(context, container_name=sample.container, source=sample.source, **more)
+        return tags_of(context, container_name=sample.container, source=sample.source, **more)
 
     cpu = {
         "usage_percent": sample.cpu_percent,
@@ -147,7 +151,7 @@ def _sample(sample: Sample, context: PointContext, _tie: int, related: Related) 
 
 
 def _request(request: Request, context: PointContext, tie: int, _related: Related) -> list[Point]:
-    tags = _tags(
+    tags = tags_of(
         context,
         server=request.server,
         method=request.method,
@@ -196,7 +200,7 @@ def _action(action: Action, context: PointContext, tie: int, related: Related) -
         fields |= _totals(usage)
         for container, used in usage.items():
             fields |= {f"{name}_{container}": _typed(kind, getattr(used, name)) for name, kind in USAGE_FIELDS.items()}
-    return [Point("action", _tags(context, action=action.action, **who), _known(fields), _untied(action.start_ns, tie))]
+    return [Point("action", tags_of(context, action=action.action, **who), _known(fields), _untied(action.start_ns, tie))]
 
 
 def _totals(usage: Mapping[str, ActionUsage]) -> dict[str, Value | None]:
@@ -220,8 +224,11 @@ def _typed(kind: type, value: Any) -> Value | None:
 
 
 def _marker(marker: Marker, context: PointContext, tie: int, related: Related) -> list[Point]:
-    tags = _tags(context, action=marker.action, phase=marker.phase, **_who(related.session))
+    who = _who(related.session)
+    tags = tags_of(context, action=marker.action, phase=marker.phase, source=who.get("source"), role=who.get("role"))
     fields: dict[str, Value | None] = {
+        "setup": who.get("setup"),
+        "run": who.get("run"),
         "session": marker.session,
         "action_id": marker.action_id,
         "seq": marker.seq,
@@ -247,7 +254,7 @@ def _transfer(transfer: Transfer, context: PointContext, tie: int, related: Rela
         "session": transfer.session,
         "action_id": transfer.action_id,
     }
-    tags = _tags(context, action=related.action, **_who(related.session))
+    tags = tags_of(context, action=related.action, **_who(related.session))
     return [Point("transfer", tags, _known(fields), _untied(transfer.start_ns, tie))]
 
 
@@ -259,7 +266,7 @@ def _gap(gap: Gap, context: PointContext, _tie: int, _related: Related) -> list[
         "time_end": None if gap.end_ns is None else max(gap.end_ns // 1_000_000, gap.start_ns // 1_000_000 + 1),
         "duration_ms": None if gap.end_ns is None else _milliseconds(gap.end_ns - gap.start_ns),
     }
-    return [Point("gap", _tags(context, part=gap.part, subject=gap.subject), _known(fields), gap.start_ns)]
+    return [Point("gap", tags_of(context, part=gap.part, subject=gap.subject), _known(fields), gap.start_ns)]
 
 
 _MAKERS: Mapping[type[Any], Callable[[Any, PointContext, int, Related], list[Point]]] = {

@@ -32,7 +32,7 @@ class Store(Protocol):
         """Store all lines; raises ShipLaterError (send them again) or ShipRefusedError (one of them at least is refused)."""
 
 
-class _Delivery:
+class Delivery:
     """Writes one batch; finds the lines that are refused by halving."""
 
     #: so many single lines refused, and none accepted: then it may not be the lines
@@ -157,8 +157,8 @@ class Shipper:
         own = self._own_lines()
         if own:
             # By themselves, so that one of them that is refused cannot spoil the journal's.
-            self._own_refused += len(_Delivery(self._store, self._clock).write(own))
-        delivery = _Delivery(self._store, self._clock)
+            self._own_refused += len(Delivery(self._store, self._clock).write(own))
+        delivery = Delivery(self._store, self._clock)
         try:
             return [*batch.unsayable, *(delivery.write(batch.lines) if batch.lines else ())]
         finally:

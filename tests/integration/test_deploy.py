@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -78,17 +80,22 @@ class Deployment:
     compose: Compose
     http_port: int
 
+    @property
+    def channel(self) -> str:
+        """The marker channel behind the site's own address."""
+        return f"ws{self.lab.url.removeprefix('http')}/tracemark/markers"
+
     def api(self, path: str) -> Any:
         """What the sidecar's API answers; None while it answers nothing."""
         status, body = ask(f"http://127.0.0.1:{self.http_port}{path}")
         return json.loads(body) if status == 200 else None
 
-    def influxql(self, query: str) -> list[list[Any]]:
+    def influxql(self, query: str, bucket: str = "tracemark") -> list[list[Any]]:
         """The rows that InfluxDB answers to who has the token for dashboards."""
         influxdb = self.compose.container("tracemark-influxdb")
         token = execute(influxdb, "cat", "/run/tracemark/read-token/token").output.strip()
         addresses = [network["IPAddress"] for network in inspect(influxdb)["NetworkSettings"]["Networks"].values()]
-        where = f"http://{addresses[0]}:8086/query?{urlencode({'q': query, 'db': 'tracemark'})}"
+        where = f"http://{addresses[0]}:8086/query?{urlencode({'q': query, 'db': bucket})}"
         status, body = ask(where, headers={"Authorization": f"Token {token}"})
         assert status in (0, 200, 502), (status, body)
         series = json.loads(body)["results"][0].get("series", []) if status == 200 else []
@@ -129,8 +136,8 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
             must(started, "the deployment does not start", started.errors[-2000:])
             yield Deployment(lab=lab, compose=compose, http_port=http_port)
         finally:
-            ended = compose("down", "--volumes", "--timeout", "3", timeout_s=120)
-            print(ended.errors[-1000:])
+            print(compose("logs", "--no-color", "--tail", "20").output)
+            must(compose("down", "--volumes", "--timeout", "3", timeout_s=120), "the deployment does not end", "see `docker ps`")
     finally:
         stack.down(directory, print, purge=True)
     for kind, options in (("container", ["--all"]), ("network", []), ("volume", [])):
@@ -145,9 +152,12 @@ def test_the_sidecar_sees_every_container_and_request_and_influxdb_gets_them(dep
     def rows(path: str) -> list[Mapping[str, Any]]:
         return list((deployment.api(path) or {"rows": []})["rows"])
 
-    for container in deployment.lab.containers:
-        wait_until(lambda name=container: len(rows(f"/api/v1/samples?container={name}&from=-10m")) > 2, f"samples of {container}")  # type: ignore[misc]
-    wait_until(lambda: {row["server"] for row in rows("/api/v1/requests?from=-10m")} == {"nginx", "tomcat"}, "requests", 30)
+    def sampled(container: str) -> bool:
+        return len(rows(f"/api/v1/samples?container={container}&from=-10m")) > 2
+
+    wait_until(lambda: all(map(sampled, deployment.lab.containers)), "samples of every container")
+    servers = {"nginx", "tomcat", "xnat"}
+    wait_until(lambda: {row["server"] for row in rows("/api/v1/requests?from=-10m")} == servers, "a request in every log", 30)
     timed = [row for row in rows("/api/v1/requests?from=-10m") if row["server"] == "nginx"]
     assert all(row["duration_ns"] is not None for row in timed)
 
@@ -157,9 +167,12 @@ def test_the_sidecar_sees_every_container_and_request_and_influxdb_gets_them(dep
 
     wait_until(lambda: len(counts("docker_container_cpu", "container_name")) == 3, "CPU of three containers in InfluxDB", 40)
     wait_until(lambda: counts("http_request", "server"), "requests in InfluxDB", 40)
-    sources = deployment.influxql('SHOW TAG VALUES FROM "docker_container_cpu" WITH KEY = "source"')
-    # both the files of the control groups and the engine's frames are to be had through what is mounted
-    assert {value for _, value in sources} == {"cgroup", "docker"}
+
+    def sources() -> set[str]:
+        return {value for _, value in deployment.influxql('SHOW TAG VALUES FROM "docker_container_cpu" WITH KEY = "source"')}
+
+    # both are to be had through what is mounted: the files of the control groups, and the engine's frames past the proxy
+    wait_until(lambda: sources() == {"cgroup", "docker"}, "samples of both sources", 30)
     assert deployment.influxql('SHOW TAG VALUES FROM "http_request" WITH KEY = "site"') == [["site", "lab"]]
 
 
@@ -172,7 +185,14 @@ def test_the_sidecar_is_healthy_and_nobody_in_particular(deployment: Deployment)
     assert host["Memory"] == 512 * 2**20
     assert host["NanoCpus"] > 0
     assert host["Init"] is True
-    for path in ("/usr/local/bin/x", "/opt/tracemark/app/x", "/logs/nginx/x", "/logs/tomcat/x", "/host/cgroup/x", "/run/tracemark/x"):
+    for path in (
+        "/usr/local/bin/x",
+        "/opt/tracemark/app/x",
+        "/logs/nginx/x",
+        "/logs/tomcat/x",
+        "/host/cgroup/x",
+        "/run/tracemark/x",
+    ):
         refused = execute(sidecar, "touch", path)
         assert refused.status != 0, path
     assert execute(sidecar, "touch", "/var/lib/tracemark/x").status == 0
@@ -206,13 +226,31 @@ def test_each_of_the_two_tokens_has_its_own_place_and_right(deployment: Deployme
     assert execute(influxdb, "cat", "/run/tracemark/write-token/token").output.strip() == write
 
 
-def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_to_nothing_else(deployment: Deployment) -> None:
-    url = f"ws{deployment.lab.url.removeprefix('http')}/tracemark/markers"
+def test_an_action_told_through_nginx_is_in_both_buckets_with_what_it_cost(deployment: Deployment) -> None:
     hello = {"type": "hello", "version": 1, "source": "replay", "client": "test-1", "session": "0" * 32}
-    for token, answer in ((TOKEN, "welcome"), ("wrong", "error")):
-        with connect(url, proxy=None) as channel:
-            channel.send(json.dumps({**hello, "token": token}))
+    now_ns = time.time_ns()
+
+    def marker(seq: int, phase: str, wall_ns: int) -> dict[str, Any]:
+        times = {"wall_ns": wall_ns, "mono_ns": wall_ns, "offset_ns": 0, "offset_error_ns": 0}
+        return {"seq": seq, "action_id": "a" * 16, "action": "login", "phase": phase, **times}
+
+    told = [marker(1, "begin", now_ns - 2 * 10**9), marker(2, "end", now_ns - 10**9)]
+    with connect(deployment.channel, proxy=None) as channel:
+        for message, answer in (({**hello, "token": TOKEN}, "welcome"), ({"type": "markers", "items": told}, "ack")):
+            channel.send(json.dumps(message))
             assert json.loads(channel.recv(timeout=20))["type"] == answer
+    query = f'SELECT "cpu_seconds_{PREFIX}xnat-web" FROM "action" WHERE time > now() - 10m AND "action" = \'login\''  # noqa: S608
+    for bucket in ("tracemark", "tracemark_long"):
+        found = partial(deployment.influxql, query, bucket)
+        [[_, cpu_seconds]] = wait_until(found, f"the action in {bucket}", 40)
+        assert 0 < cpu_seconds < 2
+
+
+def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_to_nothing_else(deployment: Deployment) -> None:
+    hello = {"type": "hello", "version": 1, "source": "replay", "client": "test-1", "session": "1" * 32, "token": "wrong"}
+    with connect(deployment.channel, proxy=None) as channel:
+        channel.send(json.dumps(hello))
+        assert json.loads(channel.recv(timeout=20))["type"] == "error"
     headers = {"Origin": deployment.lab.url, "Content-Type": "application/json"}
     # who is not logged in gets the sidecar's answer, so the sidecar could ask XNAT
     status, body = ask(f"{deployment.lab.url}/tracemark/api/v1/tickets", "POST", headers, b"{}")
@@ -225,8 +263,15 @@ def test_check_inside_the_container_finds_nothing_wrong(deployment: Deployment) 
     told = execute(deployment.compose.container("tracemark"), "tracemark", "check")
     assert told.status == 0, told.output + told.errors
     assert "failed" not in told.output
-    for line in ("3 of ", "/host/cgroup", "/logs/nginx/xnat.access.log", "/logs/tomcat/localhost_access_log"):
-        assert line in told.output
+    for part, seen in (
+        ("docker", "3 of "),
+        ("cgroup", "/host/cgroup"),
+        ("nginx log", "/logs/nginx/xnat.access.log"),
+        ("tomcat log", "/logs/tomcat/localhost_access_log"),
+        ("xnat log", "/logs/xnat/access.log"),
+        ("influxdb", "takes points for tracemark and tracemark_long"),
+    ):
+        assert any(line.startswith(f"ok       {part}") and seen in line for line in told.output.splitlines()), told.output
 
 
 def test_xnat_does_not_need_the_sidecar(deployment: Deployment) -> None:

@@ -1,4 +1,4 @@
-"""Chromium and Firefox with the built extension, a small site to act on, and a content script that tells what it is told to tell."""
+"""Chromium and Firefox with the built extension, a small site to act on, and a content script that stands for the page side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.common import exceptions
 from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.firefox.service import Service as FirefoxService
@@ -99,28 +98,36 @@ def load_package() -> ModuleType:
     return module
 
 
-def build_for_test(folder: Path, **baked: Any) -> Path:
-    """The extension with PAGE_SIDE for its page side; returns the folder with the builds."""
+def build_for_test(folder: Path, key: Path | None = None, permissions: tuple[str, ...] = (), **baked: Any) -> Path:
+    """The extension with PAGE_SIDE for its page side; optional `permissions` are required instead, for nobody can be asked."""
     package = load_package()
     source = folder / "source"
     shutil.copytree(SOURCE, source)
+    manifest = json.loads((source / "manifest.json").read_text(encoding="utf-8"))
+    manifest["permissions"] += permissions
+    manifest["optional_permissions"] = [one for one in manifest["optional_permissions"] if one not in permissions]
+    (source / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     sites = source / "lib" / "sites.js"
     listed = json.dumps(["lib/browser.js", "content.js"])
     text = sites.read_text(encoding="utf-8")
     begin = text.index("export const CONTENT_FILES")
-    sites.write_text(f"{text[:begin]}export const CONTENT_FILES = {listed};{text[text.index('];', begin) + 2 :]}", encoding="utf-8")
+    sites.write_text(
+        f"{text[:begin]}export const CONTENT_FILES = {listed};{text[text.index('];', begin) + 2 :]}", encoding="utf-8"
+    )
     (source / "content.js").write_text(PAGE_SIDE, encoding="utf-8")
-    package.build(folder / "build", package.Baked(**baked), source=source)
+    package.build(folder / "build", package.Baked(**baked), key, source)
     return folder / "build"
 
 
 class Site:
-    """A site on a loopback port; `/strict` has a CSP that allows no connection, `/file.zip` is a download; it also gives tickets."""
+    """A site on a loopback port; `/strict` allows no connection by its CSP, `/file.zip` is a download; it also gives tickets."""
 
     def __init__(self) -> None:
         self.tickets: list[str] = []
         self.ticket_cookies: list[bool] = []
+        self.ticket_origins: list[tuple[str | None, str | None]] = []
         self.paths: list[str] = []
+        self.files: dict[str, bytes] = {}
         site = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -128,16 +135,26 @@ class Site:
 
             def do_GET(self) -> None:
                 site.paths.append(self.path)
-                if self.path == "/file.zip":
+                path = self.path.partition("?")[0]
+                if path in site.files:
+                    self._send(site.files[path], "application/octet-stream")
+                elif path == "/file.zip":
                     self._send(b"PK" * 1000, "application/zip")
                 else:
                     self._send(PAGE, "text/html", {"Set-Cookie": "JSESSIONID=lab; Path=/; HttpOnly; SameSite=Strict"})
 
             def do_POST(self) -> None:
                 site.paths.append(self.path)
+                self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 site.ticket_cookies.append("JSESSIONID=lab" in self.headers.get("Cookie", ""))
+                site.ticket_origins.append((self.headers.get("Sec-Fetch-Site"), self.headers.get("Origin")))
                 if self.path == "/tracemark/api/v1/tickets" and site.tickets:
-                    answer = {"ticket": site.tickets[0], "expires_ns": 4_000_000_000_000_000_000, "session": "a" * 32, "role": "radiologist"}
+                    answer = {
+                        "ticket": site.tickets[0],
+                        "expires_ns": 4_000_000_000_000_000_000,
+                        "session": "a" * 32,
+                        "role": "radiologist",
+                    }
                     self._send(json.dumps(answer).encode(), "application/json")
                 else:
                     self.send_response(401)
@@ -155,7 +172,7 @@ class Site:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *words: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
@@ -177,10 +194,9 @@ class Site:
 class Tagged:
     """One browser with the extension; its own pages open in a tab."""
 
-    def __init__(self, driver: webdriver.Chrome | webdriver.Firefox, kind: str, profile: Path) -> None:
+    def __init__(self, driver: webdriver.Chrome | webdriver.Firefox, kind: str) -> None:
         self.driver = driver
         self.kind = kind
-        self.profile = profile
 
     def click(self, element: str) -> None:
         self.driver.find_element(By.ID, element).click()
@@ -214,7 +230,8 @@ class Tagged:
             raise AssertionError("open one of the extension's own pages first")
         script = (
             "const [message, done] = arguments;"
-            "(globalThis.browser ?? globalThis.chrome).runtime.sendMessage(message).then(done, (error) => done({error: String(error)}));"
+            "const {runtime} = globalThis.browser ?? globalThis.chrome;"
+            "runtime.sendMessage(message).then(done, (error) => done({error: String(error)}));"
         )
         return self.driver.execute_async_script(script, dict(message))
 
@@ -227,19 +244,19 @@ class Tagged:
 
     def kill_background(self) -> None:
         """End the background as the browser does when it is idle, only at once."""
-        if self.kind == "chromium":
-            self.driver.switch_to.new_window("tab")
-            self.driver.get("chrome://serviceworker-internals/")
-            wait_until(lambda: self.driver.find_elements(By.CSS_SELECTOR, "button.stop"), "the worker to be listed")
-            for button in self.driver.find_elements(By.CSS_SELECTOR, "button.stop"):
-                with suppress(exceptions.WebDriverException):
-                    button.click()
-            self.close_tab()
+        if isinstance(self.driver, webdriver.Chrome):
+            here = self.driver.current_window_handle
+            self.own_page("manifest.json")  # a page of the same origin that asks nothing of the background
+            self.driver.execute_cdp_cmd("ServiceWorker.enable", {})
+            self.driver.execute_cdp_cmd("ServiceWorker.stopAllWorkers", {})
+            self.driver.close()
+            self.driver.switch_to.window(here)
             return
-        with self.driver.context("chrome"):  # type: ignore[union-attr]
+        with self.driver.context("chrome"):
             self.driver.execute_async_script(
-                "const done = arguments[0]; const {extension} = WebExtensionPolicy.getByID('extension@tracemark');"
-                "extension.terminateBackground({ignoreDevToolsAttached: true, disableResetIdleForTest: true}).then(() => done(), () => done());"
+                f"const done = arguments[0]; const {{extension}} = WebExtensionPolicy.getByID('{GECKO_ID}');"
+                "extension.terminateBackground({ignoreDevToolsAttached: true, disableResetIdleForTest: true})"
+                ".then(() => done(), () => done());"
             )
 
     def quit(self) -> None:
@@ -262,7 +279,18 @@ def geckodriver(folder: Path) -> str:
     return str(target)
 
 
-def _chromium(extension: Path, profile: Path, downloads: Path) -> webdriver.Chrome:
+def bound(program: str, policies: Path, target: str, folder: Path) -> str:
+    """A script that starts a driver in a mount namespace of its own, where `policies` stands in the place of `target`."""
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("policies can only be tried by root who may make a mount namespace")
+    script = folder / f"bound-{Path(program).name}"
+    inner = 'mkdir -p "$2" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    script.write_text(f"#!/bin/sh\nexec unshare -m sh -c '{inner}' sh {policies} {target} {program} \"$@\"\n", encoding="utf-8")
+    script.chmod(0o755)
+    return str(script)
+
+
+def _chromium(extension: Path | None, profile: Path, downloads: Path, policies: Path | None = None) -> webdriver.Chrome:
     program, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if program is None or driver is None:
         pytest.skip("Chromium or its driver is not there: install chromium and chromium-driver")
@@ -270,12 +298,23 @@ def _chromium(extension: Path, profile: Path, downloads: Path) -> webdriver.Chro
     options.binary_location = program
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900", f"--user-data-dir={profile}"):
         options.add_argument(argument)
-    options.add_argument(f"--load-extension={extension}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads), "download.prompt_for_download": False})
+    if extension is not None:
+        options.add_argument(f"--load-extension={extension}")
+    if policies is not None:
+        driver = bound(driver, policies, "/etc/chromium/policies", profile.parent)
+        options.add_experimental_option("excludeSwitches", ["disable-background-networking"])
+    options.add_experimental_option(
+        "prefs",
+        {
+            "download.default_directory": str(downloads),
+            "download.prompt_for_download": False,
+            "extensions.ui.developer_mode": True,
+        },
+    )
     return webdriver.Chrome(options=options, service=ChromeService(driver))
 
 
-def _firefox(extension: Path, profile: Path, downloads: Path) -> webdriver.Firefox:
+def _firefox(extension: Path | None, profile: Path, downloads: Path, policies: Path | None = None) -> webdriver.Firefox:
     program = shutil.which("firefox-esr")
     if program is None:
         pytest.skip("Firefox is not there: install firefox-esr")
@@ -285,7 +324,7 @@ def _firefox(extension: Path, profile: Path, downloads: Path) -> webdriver.Firef
     options.add_argument("-remote-allow-system-access")
     options.add_argument("-profile")
     options.add_argument(str(profile))
-    preferences = {
+    preferences: dict[str, str | int | bool] = {
         "browser.download.folderList": 2,
         "browser.download.dir": str(downloads),
         "browser.helperApps.neverAsk.saveToDisk": "application/zip",
@@ -296,18 +335,24 @@ def _firefox(extension: Path, profile: Path, downloads: Path) -> webdriver.Firef
     for name, value in preferences.items():
         options.set_preference(name, value)
     profile.mkdir(parents=True, exist_ok=True)
-    driver = webdriver.Firefox(options=options, service=FirefoxService(geckodriver(profile.parent)))
-    driver.install_addon(str(extension), temporary=True)
+    program = geckodriver(profile.parent)
+    if policies is not None:
+        program = bound(program, policies, "/etc/firefox/policies", profile.parent)
+    driver = webdriver.Firefox(options=options, service=FirefoxService(program))
+    if extension is not None:
+        driver.install_addon(str(extension), temporary=True)
     return driver
 
 
 @contextmanager
-def tagged(kind: str, extension: Path, folder: Path) -> Iterator[Tagged]:
-    """A browser with the extension loaded; `folder` keeps its profile, so that it can be opened again."""
+def tagged(kind: str, extension: Path | None, folder: Path, policies: Path | None = None) -> Iterator[Tagged]:
+    """A browser with the extension of a build loaded (None: a policy brings it); `folder` keeps its profile for the next one."""
     downloads = folder / "downloads"
     downloads.mkdir(parents=True, exist_ok=True)
-    start: Callable[[Path, Path, Path], webdriver.Chrome | webdriver.Firefox] = _chromium if kind == "chromium" else _firefox
-    browser = Tagged(start(extension / kind, folder / f"profile-{kind}", downloads), kind, folder / f"profile-{kind}")
+    start = _chromium if kind == "chromium" else _firefox
+    profile = folder / f"profile-{kind}"
+    driver: webdriver.Chrome | webdriver.Firefox = start(extension and extension / kind, profile, downloads, policies)
+    browser = Tagged(driver, kind)
     browser.driver.set_script_timeout(20)
     try:
         yield browser
@@ -321,7 +366,10 @@ def markers_in(journal: Path) -> list[tuple[str, int, str, str, str]]:
         return []
     with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as opened:
         with suppress(sqlite3.OperationalError):
-            rows = opened.execute("SELECT session, seq, action_id, (SELECT name FROM names WHERE no = action), (SELECT name FROM names WHERE no = phase) FROM markers ORDER BY position").fetchall()
+            rows = opened.execute(
+                "SELECT session, seq, action_id, (SELECT name FROM names WHERE no = action),"
+                " (SELECT name FROM names WHERE no = phase) FROM markers ORDER BY position"
+            ).fetchall()
             return [tuple(row) for row in rows]
     return []
 

@@ -37,6 +37,10 @@ def test_the_measurements_of_the_interface() -> None:
         "transfer",
         "gap",
         "tracemark_self",
+        "docker_container_cpu_1m",
+        "docker_container_mem_1m",
+        "docker_container_net_1m",
+        "http_request_1m",
     }
 
 
@@ -134,8 +138,8 @@ def test_a_limit_of_zero_gives_no_percentage() -> None:
 
 def test_an_action_is_one_point_with_all_results() -> None:
     made = points(
-        make.action(duration_ns=1_234_567_000, attributes={"bytes": 7, "first_image_ns": 2_000_000}),
-        session=make.session(role="reader", setup="lan", run="run-1", repetition=2),
+        make.action(duration_ns=1_234_567_000, source="replay", attributes={"bytes": 7, "first_image_ns": 2_000_000}),
+        session=make.session(source="replay", role="reader", setup="lan", run="run-1", repetition=2),
         usage={
             "xnat-web": make.usage(),
             "xnat-db": make.usage(container="xnat-db", cpu_seconds=0.25, cpu_percent_peak=90.0, memory_bytes_peak=None),
@@ -145,7 +149,7 @@ def test_an_action_is_one_point_with_all_results() -> None:
         "site": "lab",
         "engine_host": "host 1",
         "action": "login",
-        "source": "extension",
+        "source": "replay",
         "role": "reader",
         "setup": "lan",
         "run": "run-1",
@@ -153,7 +157,7 @@ def test_an_action_is_one_point_with_all_results() -> None:
     fields = made.fields
     assert (fields["duration_ms"], fields["time_end"]) == (1234.567, (T0 + 1_234_567_000) // 10**6)
     assert fields["text"] == "LOGIN 1.23 s (completed)"
-    assert fields["tags"] == "login,extension,reader,lan"
+    assert fields["tags"] == "login,replay,reader,lan"
     assert (fields["session"], fields["action_id"], fields["repetition"]) == ("session-1", "action-01", 2)
     assert (fields["bytes"], fields["first_image_ms"]) == (7, 2.0)
     assert (fields["cpu_seconds"], fields["cpu_seconds_xnat-web"], fields["cpu_seconds_xnat-db"]) == (0.75, 0.5, 0.25)

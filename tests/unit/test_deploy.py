@@ -1,0 +1,324 @@
+"""docker-compose.override.yml over XNAT's layouts, as Compose itself merges them, and the small programs around it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from replay.lab.command import run
+from replay.lab.containers import compose_command
+from replay.lab.faults import LabFault
+from sidecar.config import load
+from tests.support.deploy import LAYOUTS, OVERRIDE, ROOT, SECRETS, Compose, clean_environment, shell
+
+DEPLOY = ROOT / "sidecar/deploy"
+KNOWN = ("xnat-2024", "xnat-2026")
+ALL_SECRETS = "".join(f"{name}=a-secret-of-the-operator\n" for name in SECRETS)
+LOG_FORMAT = re.compile(r"log_format tracemark(.*?);", re.DOTALL)
+
+
+@pytest.fixture
+def xnat(tmp_path: Path) -> Path:
+    """XNAT's folder with Tracemark in it, as an operator clones it."""
+    (tmp_path / "tracemark").symlink_to(ROOT)
+    return tmp_path
+
+
+def compose(folder: Path, layout: str, env: str, *more: Path, copied: bool = False) -> Compose:
+    """Compose in that folder with that layout's file, the override and a .env."""
+    shutil.copy(LAYOUTS / f"{layout}.yml", folder / "docker-compose.yml")
+    (folder / ".env").write_text(env, encoding="utf-8")
+    override = folder / "tracemark/docker-compose.override.yml"
+    if copied:
+        override = Path(shutil.copy(OVERRIDE, folder))
+    made = Compose(folder=folder, files=(folder / "docker-compose.yml", override, *more))
+    try:
+        made("version")
+    except LabFault as fault:
+        pytest.skip(f"Compose is not there: {fault.what}")
+    return made
+
+
+def mounts(service: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {mount["target"]: mount for mount in service.get("volumes", [])}
+
+
+@pytest.mark.parametrize("layout", KNOWN)
+@pytest.mark.parametrize("copied", [False, True], ids=["in its folder", "copied beside"])
+def test_laid_over_xnats_file_paths_are_xnats_folders_and_xnats_own_services_stay(xnat: Path, layout: str, copied: bool) -> None:
+    alone = Compose(folder=xnat, files=(xnat / "docker-compose.yml",))
+    services = compose(xnat, layout, ALL_SECRETS, copied=copied).config()["services"]
+    stock = alone.config()["services"]
+    assert set(services) - set(stock) == {"tracemark", "tracemark-socket-proxy"}
+    for name, service in stock.items():
+        changed = {key for key in services[name] if services[name][key] != service.get(key)}
+        assert changed <= {"volumes"}, name
+        assert set(mounts(service)) <= set(mounts(services[name]))
+    web, nginx, sidecar = (mounts(services[name]) for name in ("xnat-web", "xnat-nginx", "tracemark"))
+    deploy = xnat / "tracemark/sidecar/deploy"
+    assert nginx["/etc/nginx/nginx.conf"]["source"] == str(deploy / "nginx/xnat.conf")
+    assert web["/usr/local/tomcat/logs"]["source"] == sidecar["/logs/tomcat"]["source"] == "tracemark-tomcat-logs"
+    assert nginx["/var/log/nginx"]["source"] == sidecar["/logs/nginx"]["source"] == "tracemark-nginx-logs"
+    # the very folder into which XNAT writes its own log
+    assert sidecar["/logs/xnat"]["source"] == web["/data/xnat/home/logs"]["source"] == str(xnat / "xnat-data/home/logs")
+    assert services["tracemark"]["build"]["context"] == str(xnat / "tracemark")
+    for name in ("tracemark", "tracemark-socket-proxy"):
+        for mount in services[name]["volumes"]:
+            if mount["type"] == "bind" and str(xnat) in mount["source"] and "xnat-data" not in mount["source"]:
+                assert Path(mount["source"]).exists(), mount
+
+
+@pytest.mark.parametrize("layout", KNOWN)
+def test_the_sidecar_gets_no_more_than_it_needs(xnat: Path, layout: str) -> None:
+    project = compose(xnat, layout, f"{ALL_SECRETS}COMPOSE_PROFILES=influx,grafana\n").config()
+    sidecar = project["services"]["tracemark"]
+    assert sidecar["read_only"] is True
+    assert sidecar["cap_drop"] == ["ALL"]
+    assert sidecar["init"] is True
+    assert not sidecar.get("privileged")
+    assert {target for target, mount in mounts(sidecar).items() if not mount.get("read_only")} == {"/var/lib/tracemark"}
+    assert all("docker.sock" not in mount["source"] for mount in sidecar["volumes"])
+    for name, service in project["services"].items():
+        if name.startswith("tracemark"):
+            assert int(service["mem_limit"]) > 0
+            assert float(service["cpus"]) > 0
+            assert service["pids_limit"] > 0
+            assert "no-new-privileges:true" in service["security_opt"]
+            assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", []))
+            assert not service["image"].endswith(":latest")
+            assert ":" in service["image"]
+    # the engine is within reach of the sidecar alone
+    assert project["networks"]["tracemark-engine"]["internal"] is True
+    inside = {name for name, service in project["services"].items() if "tracemark-engine" in service.get("networks", {})}
+    assert inside == {"tracemark", "tracemark-socket-proxy"}
+    tokens = {
+        name: sorted(mount for mount in mounts(service) if "token" in mount) for name, service in project["services"].items()
+    }
+    assert tokens["tracemark"] == ["/run/tracemark/write-token"]
+    assert tokens["tracemark-grafana"][-1:] == ["/run/tracemark/read-token"]
+    assert "/run/tracemark/write-token" not in tokens["tracemark-grafana"]
+
+
+def test_what_the_sidecar_is_told_are_settings_that_it_knows(xnat: Path) -> None:
+    told = compose(xnat, "xnat-2026", f"{ALL_SECRETS}TRACEMARK_CONTEXT_PATH=/xnat\n").config()["services"]["tracemark"][
+        "environment"
+    ]
+    config = load({name: str(value) for name, value in told.items()})
+    assert config["xnat_url"] == "http://xnat-web:8080/xnat"
+    assert config["influx_url"] == "http://tracemark-influxdb:8086"
+    assert config["token"] == "a-secret-of-the-operator"
+    assert config["http"] == ("0.0.0.0", 8050)  # noqa: S104
+
+
+def test_further_settings_come_from_tracemark_env_and_the_store_can_be_elsewhere(xnat: Path) -> None:
+    (xnat / "tracemark.env").write_text("TRACEMARK_MIN_GROUP=7\n", encoding="utf-8")
+    env = f"{ALL_SECRETS}TRACEMARK_INFLUX_URL=https://store.example\nTRACEMARK_WRITE_TOKEN_DIR=./tokens\nTRACEMARK_IMAGE=site/tm:1\n"
+    sidecar = compose(xnat, "xnat-2026", env).config()["services"]["tracemark"]
+    assert sidecar["environment"]["TRACEMARK_MIN_GROUP"] == "7"
+    assert sidecar["environment"]["TRACEMARK_INFLUX_URL"] == "https://store.example"
+    assert mounts(sidecar)["/run/tracemark/write-token"]["source"] == str(xnat / "tokens")
+    assert sidecar["image"] == "site/tm:1"
+    alone = compose(xnat, "xnat-2026", f"{ALL_SECRETS}TRACEMARK_INFLUX_URL=\n").config()["services"]["tracemark"]
+    assert alone["environment"]["TRACEMARK_INFLUX_URL"] == ""
+
+
+@pytest.mark.parametrize(
+    ("profiles", "added"), [("", set()), ("influx", {"influxdb"}), ("influx,grafana", {"influxdb", "grafana"})]
+)
+def test_influxdb_and_grafana_are_profiles(xnat: Path, profiles: str, added: set[str]) -> None:
+    services = compose(xnat, "xnat-2026", f"{ALL_SECRETS}COMPOSE_PROFILES={profiles}\n").config()["services"]
+    assert {name.removeprefix("tracemark-") for name in services if name.startswith("tracemark-")} == {"socket-proxy", *added}
+
+
+def test_a_start_without_secrets_is_refused_with_the_list_of_what_is_missing(xnat: Path) -> None:
+    refused = compose(xnat, "xnat-2026", "")("config")
+    assert refused.status != 0
+    for name in SECRETS:
+        assert re.search(rf"{name}=(\s|$)", refused.errors), refused.errors
+    assert "make-env" in refused.errors
+    # what is there is told apart from what is not, and never shown
+    part = compose(xnat, "xnat-2026", "TRACEMARK_TOKEN=hush-hush\nTRACEMARK_INFLUX_PASSWORD=\n")("config")
+    assert part.status != 0
+    assert "TRACEMARK_TOKEN=*** TRACEMARK_INFLUX_PASSWORD= TRACEMARK_GRAFANA_PASSWORD=" in part.errors
+    assert "hush-hush" not in part.errors + part.output
+
+
+def test_a_layout_that_is_not_xnats_is_refused(xnat: Path) -> None:
+    refused = compose(xnat, "unknown", ALL_SECRETS)("config")
+    assert refused.status != 0
+    assert re.search(r"xnat-(web|nginx|network)", refused.errors), refused.errors
+
+
+def test_tls_is_a_third_file(xnat: Path) -> None:
+    tls = DEPLOY / "docker-compose.tls.yml"
+    nginx = compose(xnat, "xnat-2026", f"{ALL_SECRETS}TRACEMARK_TLS_DIR=./tls\n", tls).config()["services"]["xnat-nginx"]
+    assert {port["published"] for port in nginx["ports"]} == {"80", "443"}
+    assert mounts(nginx)["/etc/nginx/nginx.conf"]["source"] == str(xnat / "tracemark/sidecar/deploy/nginx/xnat-tls.conf")
+    assert mounts(nginx)["/etc/nginx/tls"]["source"] == str(xnat / "tls")
+    refused = compose(xnat, "xnat-2026", ALL_SECRETS, tls)("config")
+    assert "TRACEMARK_TLS_DIR" in refused.errors
+
+
+# -- make-env
+
+
+def read_env(folder: Path) -> dict[str, str]:
+    lines = (folder / ".env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def make_env(folder: Path) -> subprocess.CompletedProcess[str]:
+    return shell(folder / "tracemark/sidecar/deploy/make-env", folder)
+
+
+@pytest.fixture
+def cloned(tmp_path: Path) -> Path:
+    """XNAT's folder with what make-env needs of Tracemark really in it."""
+    folder = tmp_path / "xnat"
+    (folder / "tracemark/sidecar/deploy").mkdir(parents=True)
+    shutil.copy(DEPLOY / "make-env", folder / "tracemark/sidecar/deploy/make-env")
+    shutil.copy(LAYOUTS / "xnat-2026.yml", folder / "docker-compose.yml")
+    (folder / "default.env").write_text("XNAT_VERSION=1.10.0\nTOMCAT_XNAT_FOLDER=xnat\nCOMPOSE_PROFILES=", encoding="utf-8")
+    return folder
+
+
+def test_make_env_adds_what_is_missing_and_nothing_at_a_second_time(cloned: Path) -> None:
+    assert make_env(cloned).returncode == 0
+    env = read_env(cloned)
+    assert env["COMPOSE_FILE"] == "docker-compose.yml:./tracemark/docker-compose.override.yml"
+    assert env["COMPOSE_PROFILES"] == "influx,grafana"
+    assert env["XNAT_VERSION"] == "1.10.0"
+    assert env["TRACEMARK_DIR"] == "./tracemark"
+    assert env["TRACEMARK_CONTEXT_PATH"] == "/xnat"
+    assert len({env[name] for name in SECRETS}) == 3
+    assert all(re.fullmatch(r"[0-9a-f]{48}", env[name]) for name in SECRETS)
+    assert stat.S_IMODE((cloned / ".env").stat().st_mode) == 0o600
+    before = (cloned / ".env").read_text(encoding="utf-8")
+    again = make_env(cloned)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+    assert (cloned / ".env").read_text(encoding="utf-8") == before
+
+
+def test_make_env_keeps_what_is_there_and_says_what_it_cannot_know(cloned: Path) -> None:
+    given = "COMPOSE_FILE=docker-compose.yml:site.yml\nCOMPOSE_PROFILES=multinode\nTRACEMARK_TOKEN=mine"
+    (cloned / ".env").write_text(given, encoding="utf-8")
+    made = make_env(cloned)
+    assert made.returncode == 0
+    assert "add :./tracemark/docker-compose.override.yml" in made.stderr
+    assert "add influx and grafana" in made.stderr
+    env = read_env(cloned)
+    assert (env["TRACEMARK_TOKEN"], env["COMPOSE_PROFILES"]) == ("mine", "multinode")
+    assert env["TRACEMARK_GRAFANA_PASSWORD"]
+
+
+def test_make_env_points_out_a_proxy_configuration_that_would_be_put_aside(cloned: Path) -> None:
+    (cloned / "nginx").mkdir()
+    (cloned / "nginx/multinode.conf").write_text("http {\n  upstream xnat_nodes {\n    ip_hash;\n  }\n}\n", encoding="utf-8")
+    with (cloned / "default.env").open("a", encoding="utf-8") as env:
+        env.write("\nNGINX_CONF=multinode.conf\n")
+    assert "TRACEMARK_NGINX_CONF=./nginx/multinode.conf" in make_env(cloned).stderr
+    with (cloned / ".env").open("a", encoding="utf-8") as env:
+        env.write("TRACEMARK_NGINX_CONF=./nginx/multinode.conf\n")
+    assert make_env(cloned).stderr == ""
+
+
+def test_after_make_env_compose_needs_no_option(cloned: Path) -> None:
+    shutil.copy(OVERRIDE, cloned / "tracemark")
+    assert make_env(cloned).returncode == 0
+    command = [*compose_command(run, Path(sys.executable)), "config", "--services"]
+    listed = subprocess.run(command, cwd=cloned, env=clean_environment(), capture_output=True, text=True, timeout=60)
+    assert listed.returncode == 0, listed.stderr
+    own = {"tracemark", "tracemark-socket-proxy", "tracemark-influxdb", "tracemark-grafana"}
+    assert set(listed.stdout.split()) == {"xnat-web", "xnat-db", "xnat-nginx", *own}
+
+
+def test_make_env_is_refused_where_there_is_no_xnat(cloned: Path, tmp_path: Path) -> None:
+    made = shell(cloned / "tracemark/sidecar/deploy/make-env", tmp_path)
+    assert made.returncode == 2
+    assert "no docker-compose.yml here" in made.stderr
+    assert not (tmp_path / ".env").exists()
+
+
+# -- what stands in several places must say the same
+
+
+def test_nginx_writes_the_same_line_and_treats_the_sidecars_paths_the_same_as_in_the_practice_system() -> None:
+    def squeezed(text: str) -> str:
+        return " ".join(text.split())
+
+    def formats(path: Path) -> list[str]:
+        return [squeezed(found) for found in LOG_FORMAT.findall(path.read_text(encoding="utf-8"))]
+
+    assert formats(DEPLOY / "nginx/tracemark-http.conf") == formats(ROOT / "replay/lab/nginx.conf")
+    assert len(formats(DEPLOY / "nginx/tracemark-http.conf")) == 1
+
+    def directives(path: Path) -> list[str]:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        wanted = ("proxy_set_header", "proxy_http", "proxy_connect", "proxy_read", "proxy_send", "client_max", "return")
+        return [squeezed(line) for line in lines if line.startswith(wanted)]
+
+    assert directives(DEPLOY / "nginx/tracemark-server.conf") == directives(ROOT / "replay/lab/nginx-sidecar.conf")
+
+
+@pytest.mark.parametrize("name", ["xnat.conf", "xnat-tls.conf", "socket-proxy.conf"])
+def test_nginx_understands_its_configurations(name: str, tmp_path: Path) -> None:
+    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    openssl = shutil.which("openssl")
+    if nginx is None or openssl is None:
+        pytest.skip("not installed: nginx or openssl (Debian: apt-get install nginx-light openssl)")
+    for file in DEPLOY.glob("nginx/*.conf"):
+        text = file.read_text(encoding="utf-8").replace("http://xnat-web:", "http://127.0.0.1:")
+        for known, ours in (
+            ("/etc/nginx/tracemark", tmp_path),
+            ("/etc/nginx/tls", tmp_path),
+            ("/var/log/nginx", tmp_path),
+        ):
+            text = text.replace(known, str(ours))
+        (tmp_path / file.name).write_text(text, encoding="utf-8")
+    shutil.copy(DEPLOY / "socket-proxy.conf", tmp_path)
+    names = ["-keyout", f"{tmp_path}/privkey.pem", "-out", f"{tmp_path}/fullchain.pem", "-subj", "/CN=xnat.example"]
+    subprocess.run(
+        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names], check=True, capture_output=True
+    )
+    tested = subprocess.run(
+        [nginx, "-t", "-e", "stderr", "-c", tmp_path / name, "-g", f"pid {tmp_path}/pid;" if "socket" not in name else ""],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert tested.returncode == 0, tested.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "token", "url", "said"),
+    [
+        ({"TRACEMARK_INFLUX_URL": "http://tracemark-influxdb:8086"}, True, "http://tracemark-influxdb:8086", ""),
+        ({"TRACEMARK_INFLUX_URL": "http://tracemark-influxdb:8086"}, False, "", "the journal alone"),
+        ({"TRACEMARK_INFLUX_URL": "http://elsewhere:8086"}, False, "http://elsewhere:8086", ""),
+        ({"TRACEMARK_INFLUX_URL": "http://elsewhere:8086", "TRACEMARK_INFLUX_TOKEN": "own"}, True, "http://elsewhere:8086", ""),
+    ],
+)
+def test_the_container_takes_the_token_where_there_is_one(
+    given: dict[str, str], token: bool, url: str, said: str, tmp_path: Path
+) -> None:
+    text = (DEPLOY / "entrypoint.sh").read_text(encoding="utf-8")
+    text = text.replace("/run/tracemark/write-token", str(tmp_path)).replace("/opt/tracemark/bin/python -m sidecar", "env")
+    (tmp_path / "entrypoint").write_text(text, encoding="utf-8")
+    if token:
+        (tmp_path / "token").write_text("of-influxdb\n", encoding="utf-8")
+    ended = subprocess.run(
+        ["sh", tmp_path / "entrypoint"], env={"PATH": "/usr/bin:/bin", **given}, capture_output=True, text=True, timeout=20
+    )
+    seen = dict(line.split("=", 1) for line in ended.stdout.splitlines())
+    assert seen["TRACEMARK_INFLUX_URL"] == url
+    assert (seen.get("TRACEMARK_INFLUX_TOKEN_FILE") == f"{tmp_path}/token") is (token and "TRACEMARK_INFLUX_TOKEN" not in given)
+    assert said in ended.stderr
+    assert bool(said) == bool(ended.stderr)

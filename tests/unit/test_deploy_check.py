@@ -1,0 +1,132 @@
+"""What `tracemark check` says of a deployment's other parts: InfluxDB, Grafana, socket proxy; here each is an HTTP server."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from sidecar.cli.check import Finding, check_docker, check_grafana, check_influxdb
+from sidecar.config import load
+
+#: "METHOD path" without the query -> status, headers, body
+Answers = Mapping[str, tuple[int, Mapping[str, str], Any]]
+NEW = {"X-Influxdb-Version": "v2.9.1"}
+
+
+@contextmanager
+def server(answers: Answers, asked: list[str] | None = None) -> Iterator[str]:
+    """A server that knows these answers and says 404 to everything else; yields its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            if asked is not None:
+                asked.append(f"{self.command} {self.path} {self.headers.get('Authorization')}")
+            found = answers.get(f"{self.command} {self.path.partition('?')[0]}", (404, {}, None))
+            body = b"" if found[2] is None else f"{json.dumps(found[2])}\n".encode()
+            self.send_response(found[0])
+            for name, value in {**found[1], "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{httpd.server_address[1]}"
+        finally:
+            httpd.shutdown()
+            thread.join(10)
+
+
+def influxdb(answers: Answers, asked: list[str] | None = None, **more: str) -> Finding:
+    with server(answers, asked) as where:
+        settings = {"TRACEMARK_INFLUX_URL": f"http://{where}/", "TRACEMARK_INFLUX_TOKEN": "hush", **more}
+        return check_influxdb(load(settings))
+
+
+@pytest.mark.parametrize(
+    ("status", "version", "state", "words"),
+    [
+        (204, "1.12.4", "ok", "takes points for tracemark"),
+        (400, "v2.9.1", "ok", "v2.9.1"),  # 2.x says that there are no points, after it has looked at token and bucket
+        (401, "v2.9.1", "failed", "does not accept the token"),
+        (403, "v2.9.1", "failed", "does not let this token write tracemark"),
+        (404, "v2.9.1", "failed", "does not know the bucket tracemark"),
+        (204, "v2.4.0", "warning", "influx v1 dbrp create"),
+        (204, "2.10.0", "ok", "takes points"),
+    ],
+)
+def test_influxdb_is_asked_for_token_bucket_and_mapping(status: int, version: str, state: str, words: str) -> None:
+    asked: list[str] = []
+    headers = {"X-Influxdb-Version": version}
+    finding = influxdb({"GET /ping": (204, headers, None), "POST /api/v2/write": (status, headers, None)}, asked)
+    assert finding.state == state
+    assert words in finding.line()
+    assert "hush" not in finding.line()
+    assert asked[-1] == "POST /api/v2/write?org=tracemark&bucket=tracemark&precision=ns Token hush"
+
+
+def test_every_bucket_is_looked_at() -> None:
+    asked: list[str] = []
+    answers = {"GET /ping": (204, NEW, None), "POST /api/v2/write": (204, NEW, None)}
+    finding = influxdb(answers, asked, TRACEMARK_INFLUX_LONG_BUCKET="kept")
+    assert finding.what.endswith("takes points for tracemark and kept")
+    assert [line.partition("bucket=")[2].partition("&")[0] for line in asked if line.startswith("POST")] == ["tracemark", "kept"]
+
+
+def grafana(answers: Answers, token: str) -> Finding:
+    with server(answers) as where:
+        return check_grafana(load({"TRACEMARK_GRAFANA_URL": f"http://{where}", "TRACEMARK_GRAFANA_TOKEN": token}))
+
+
+UP: Answers = {"GET /api/health": (200, {}, {"database": "ok"})}
+HEALTHY = "GET /api/datasources/uid/tracemark/health"
+
+
+@pytest.mark.parametrize(
+    ("answers", "state", "words"),
+    [
+        ({}, "warning", "not answer in good health"),
+        ({**UP, HEALTHY: (401, {}, {"message": "no"})}, "warning", "refuses the token"),
+        (UP, "warning", "datasource does not work (404): check the read token"),
+        ({**UP, HEALTHY: (400, {}, {"message": "error reading InfluxDB"})}, "warning", "error reading InfluxDB"),
+        ({**UP, HEALTHY: (200, {}, {}), "GET /api/search": (200, {}, [])}, "warning", "no dashboards of Tracemark"),
+        ({**UP, HEALTHY: (200, {}, {}), "GET /api/search": (200, {}, [{}, {}])}, "ok", "has 2 dashboards"),
+    ],
+)
+def test_grafana_is_asked_for_its_datasource_and_dashboards_and_never_a_failure(answers: Answers, state: str, words: str) -> None:
+    finding = grafana(answers, "hush")
+    assert finding.state == state
+    assert words in finding.line()
+    assert "hush" not in finding.line()
+
+
+def test_grafana_without_a_token_or_without_a_url_is_no_fault() -> None:
+    assert grafana(UP, "").state == "ok"
+    assert check_grafana(load({})).line() == Finding("grafana", "ok", "not set").line()
+
+
+@pytest.mark.parametrize(("info", "state"), [(403, "ok"), (200, "warning")])
+def test_an_engine_endpoint_that_answers_everything_is_pointed_out(info: int, state: str) -> None:
+    listed = [{"Id": "a" * 64, "Names": ["/xnat-web"], "State": "running", "Image": "x", "Labels": {}}]
+    answers = {
+        "GET /version": (200, {}, {"ApiVersion": "1.41"}),
+        "GET /v1.41/containers/json": (200, {"Content-Type": "application/json"}, listed),
+        "GET /info": (info, {}, {}),
+    }
+    with server(answers) as where:
+        finding = check_docker(load({"TRACEMARK_DOCKER": f"tcp://{where}"}))
+    assert finding.state == state, finding.line()
+    assert ("socket-proxy.conf" in finding.do) is (state == "warning")
