@@ -115,7 +115,7 @@ def alerts() -> tuple[Alert, ...]:
             title="Container near its memory limit",
             asks=[Ask(text=_MEMORY, since_s=5 * _MINUTES, reduce="last")],
             wrong="gt",
-            limit=99,
+            limit=90,
             lasts="5m",
             summary="A container uses more than 90 % of its memory limit",
             runbook="At 100 % the kernel kills the container's process. See on Overview which container it is and on What "
@@ -131,7 +131,7 @@ def alerts() -> tuple[Alert, ...]:
             title="CPU saturated",
             asks=[Ask(text=_CPU, since_s=5 * _MINUTES, reduce="last")],
             wrong="gt",
-            limit=99,
+            limit=90,
             lasts="10m",
             summary="A container keeps more than 90 % of the machine's cores busy",
             runbook="Open Resources and actions: which actions are open meanwhile? Many users: the machine is at its capacity. "

@@ -10,7 +10,6 @@ from typing import Generic, TypeVar
 from sidecar.errors import Fault, InvalidRecordError, JournalFullError
 from sidecar.markers.effects import Effect, Send, Submit
 from sidecar.markers.ledger import Ledger
-from sidecar.model.faults import InvalidRecordError
 from sidecar.model.messages import Ack, ErrorReply, Run
 from sidecar.model.records import Session
 from sidecar.model.wire import encode
