@@ -4,14 +4,15 @@
   const own = (globalThis.tracemark ??= {});
   const { endings } = own;
   const SAME_MS = 5; // an input and the events that it makes in turn
+  const SUBMIT_MS = 500;
   const ECHO_MS = 1000; // a viewer scrolls by itself unless a person did something so recently
   const KEPT_INPUTS = 20;
   const KEPT_SCANS = 64;
   const CONFIRM_MS = 3000;
 
   /** By which of the endings an action is over that begins with this entry, and the entry of the end. */
-  const kindOf = ({ by, arrival, slices }, { on }) => {
-    if (on === "request" && by.requests) return ["burst", by.requests];
+  const kindOf = ({ by, arrival, slices }, { on, navigates }) => {
+    if (on === "request" && by.requests && !navigates) return ["burst", by.requests];
     if (by.state) return ["cine", by.state];
     if (by.download) return ["download", by.download];
     if (arrival && on !== "navigation") return ["arrive", arrival];
@@ -36,8 +37,8 @@
     input(o) {
       if (o.trusted) this.touched = o.t;
       else if (!this.held && o.t - this.touched > ECHO_MS) return;
-      if (o.cause) this.inputs = [...this.inputs.slice(1 - KEPT_INPUTS), { t: o.t }];
       for (const hit of o.hits ?? []) this.hit(o, hit);
+      if (o.cause) this.inputs = [...this.inputs.slice(1 - KEPT_INPUTS), { t: o.t }];
     }
 
     hit(o, { entry, ready, bytes }) {
@@ -61,7 +62,8 @@
         if (a.told) return; // one more stroke of the same drawing
         this.forget(a);
       }
-      const a = this.begin(action, entry, o.t);
+      const pressed = entry.on === "submit" ? this.causeOf(o.t, SUBMIT_MS) : undefined; // the click or key that sends the form
+      const a = this.begin(action, entry, pressed?.t ?? o.t);
       Object.assign(a, { before: o.place, prevented: o.prevented, awaits: true, ready: true, brush: entry.when, bytes });
       if (entry.new_tab) this.forget(a); // the other tab's document ends it
     }
@@ -76,7 +78,9 @@
     /** A request: finished, or (a navigation) just begun. */
     request(r) {
       this.slice(r);
-      const entry = this.rules.requests.find((one) => (!one.methods || !r.method || one.methods.includes(r.method)) && one.fits(r.path, r.format));
+      const entry = this.rules.requests.find(
+        (one) => (!one.methods || !r.method || one.methods.includes(r.method)) && (r.navigation || !one.navigates) && one.fits(r.path, r.format),
+      );
       const cause = entry && this.causeOf(r.start, entry.cause_ms);
       const leads = r.navigation && entry && this.fitsDownload(r);
       for (const a of [...this.open]) {
@@ -130,7 +134,7 @@
       if (!action?.arrival || !(mine || action.slices)) return false;
       const a = { id: action_id, action, begin: begun_wall_ms - this.origin, told: true, foreign: true, arrived: true };
       if (d.status < 400 && action.arrival.fits(d.path)) {
-        const then = action.slices ?? action.arrival.then;
+        const then = action.slices ?? action.arrival.then ?? action.by.requests;
         Object.assign(a, { kind: action.slices ? "slices" : then ? "burst" : "loaded", spec: then ?? action.arrival, page: true });
         endings[a.kind].begin?.(a, d.t);
         this.open.add(a);

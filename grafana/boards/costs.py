@@ -115,7 +115,7 @@ def _box() -> dashboard.Panel:
 def _distribution() -> dashboard.Panel:
     return distribution(
         "CPU-seconds: distribution",
-        "How many of the latest 5000 chosen actions cost how much. Choose one action above.",
+        "How many of the latest 2000 chosen actions cost how much. Choose one action above.",
         Query(text=costs.VALUES, result="table"),
         unit=style.SECONDS,
         colour=style.CPU,

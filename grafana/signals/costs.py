@@ -58,4 +58,4 @@ PER_MB = select(
 )
 OVER_TIME = select(['mean("cpu_seconds")'], "action", ACTIONS, group=_BY_ACTION, every=EVERY, fill="none")
 BOX = quartiles("cpu_seconds", "action", ACTIONS, _BY_ACTION)
-VALUES = select(['"cpu_seconds" AS "CPU-seconds of one action"'], "action", ACTIONS, tail="ORDER BY time DESC LIMIT 5000")
+VALUES = select(['"cpu_seconds" AS "CPU-seconds of one action"'], "action", ACTIONS, tail="ORDER BY time DESC LIMIT 2000")

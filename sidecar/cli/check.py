@@ -153,7 +153,8 @@ def check_influxdb(config: Config) -> Finding:
             f"{url} is {version}, which finds no bucket by name in InfluxQL",
             "update it to 2.5 or later, or map the bucket with `influx v1 dbrp create`",
         )
-    return Finding("influxdb", "ok", f"{url} {version} takes points for {' and '.join(buckets)}")
+    known = f" ({version})" if version else ""
+    return Finding("influxdb", "ok", f"{url}{known} takes points for {' and '.join(buckets)}")
 
 
 def check_grafana(config: Config) -> Finding:

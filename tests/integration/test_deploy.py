@@ -24,7 +24,8 @@ from replay.lab.image_build import ImageBuilder
 from replay.lab.info import LabInfo
 from replay.lab.options import LabOptions
 from replay.lab.processes import free_port
-from tests.support.deploy import OVERRIDE, ROOT, Compose, ask, execute, influxdb_image, inspect, sidecar_image
+from replay.scenario import load_scenario
+from tests.support.deploy import OVERRIDE, ROOT, Compose, ask, clean_environment, execute, influxdb_image, inspect, sidecar_image
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.engine
@@ -244,6 +245,33 @@ def test_an_action_told_through_nginx_is_in_both_buckets_with_what_it_cost(deplo
         found = partial(deployment.influxql, query, bucket)
         [[_, cpu_seconds]] = wait_until(found, f"the action in {bucket}", 40)
         assert 0 < cpu_seconds < 2
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scenario", ["researcher", "radiologist"])
+def test_every_action_of_a_scenario_is_in_influxdb_with_its_run(deployment: Deployment, scenario: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sidecar", "replay", scenario, "--url", deployment.lab.url, "--setup", "lan"]
+    options = ["--run-id", f"ci-{scenario}", "--markers", deployment.channel, "--out", str(tmp_path)]
+    secrets = {"XNAT_USER": scenario, "XNAT_PASSWORD": deployment.lab.users[scenario], "TRACEMARK_TOKEN": TOKEN}
+    played = run([*command, *options], timeout_s=200, environment={**clean_environment(), **secrets})
+    assert played.status == 0, played.output + played.errors
+    query = f'SELECT "action", "outcome" FROM "action" WHERE time > now() - 10m AND "run" = \'ci-{scenario}\''  # noqa: S608
+    wanted = load_scenario(scenario).actions()
+
+    def told() -> set[str]:
+        return {row[1] for row in deployment.influxql(query)}
+
+    wait_until(lambda: told() >= set(wanted), f"the actions {', '.join(wanted)} in InfluxDB", 40)
+    assert {row[2] for row in deployment.influxql(query)} == {"completed"}
+
+
+def test_logs_that_only_roots_group_may_read_are_read(deployment: Deployment) -> None:
+    sidecar, web = deployment.compose.container("tracemark"), deployment.compose.container("xnat-web")
+    for theirs, ours in (("/usr/local/tomcat/logs", "/logs/tomcat"), ("/data/xnat/home/logs", "/logs/xnat")):
+        # as Tomcat's start script leaves them
+        script = f"umask 0027; echo seen >{theirs}/private.txt; stat -c %U:%G:%a {theirs}/private.txt"
+        assert execute(web, "sh", "-c", script).output.strip() == "root:root:640"
+        assert execute(sidecar, "cat", f"{ours}/private.txt").output == "seen\n"
 
 
 def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_to_nothing_else(deployment: Deployment) -> None:

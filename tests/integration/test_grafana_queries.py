@@ -188,6 +188,14 @@ def test_eight_hours_of_ten_containers_are_at_most_2000_points_a_series(influx: 
     assert {mean for _, mean in network_in["values"]} <= {10, None}
 
 
+def test_no_answer_over_eight_hours_has_more_than_2000_points_a_series(influx: Influx) -> None:
+    """Empty buckets are points, too: the window alone makes them."""
+    from_ms = NOW_MS - 8 * 3_600_000
+    longest = {str(asked): max(len(one["values"]) for one in ask(influx, asked, from_ms, NOW_MS)) for asked in QUERIES}
+    assert {place: points for place, points in longest.items() if points > 2000} == {}
+    assert max(longest.values()) > 900
+
+
 def test_the_long_view_tells_the_same_as_single_samples(influx: Influx) -> None:
     """Ten whole minutes, from roll-ups and from samples."""
     window = (START_MS + 600_000, START_MS + 1_200_000 - 1)

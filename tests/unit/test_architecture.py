@@ -38,7 +38,7 @@ EVERYTHING = {"sidecar.service": "sidecar", "sidecar.cli": "sidecar"}
 
 def modules() -> list[tuple[str, Path]]:
     found = []
-    for top in ("sidecar", "replay"):
+    for top in ("sidecar", "replay", "grafana"):
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             found.append((".".join(parts[:-1] if parts[-1] == "__init__" else parts), path))
@@ -62,7 +62,7 @@ def imported(path: Path, module: str) -> set[str]:
             whole = [f"{node.module}.{alias.name}" for alias in node.names]
             known = {name for name, _ in modules()}
             names |= {name if name in known else node.module for name in whole}
-    return {name for name in names if name.split(".")[0] in ("sidecar", "replay")}
+    return {name for name in names if name.split(".")[0] in ("sidecar", "replay", "grafana")}
 
 
 @pytest.mark.parametrize(("module", "path"), modules(), ids=lambda value: value if isinstance(value, str) else "")

@@ -16,7 +16,7 @@ import pytest
 from replay.lab.command import run
 from replay.lab.containers import compose_command
 from replay.lab.faults import LabFault
-from sidecar.config import load
+from sidecar.config import SETTINGS, load
 from tests.support.deploy import LAYOUTS, OVERRIDE, ROOT, SECRETS, Compose, clean_environment, shell
 
 DEPLOY = ROOT / "sidecar/deploy"
@@ -322,3 +322,41 @@ def test_the_container_takes_the_token_where_there_is_one(
     assert (seen.get("TRACEMARK_INFLUX_TOKEN_FILE") == f"{tmp_path}/token") is (token and "TRACEMARK_INFLUX_TOKEN" not in given)
     assert said in ended.stderr
     assert bool(said) == bool(ended.stderr)
+
+
+def test_grafana_gets_every_variable_that_its_provisioning_names_and_the_dashboards_where_it_looks(xnat: Path) -> None:
+    provisioning = ROOT / "grafana/provisioning"
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted(provisioning.rglob("*.yaml")))
+    assert text
+    needed = set(re.findall(r"\$\{?(TRACEMARK_\w+)", text))
+    grafana = compose(xnat, "xnat-2026", f"{ALL_SECRETS}COMPOSE_PROFILES=grafana\n").config()["services"]["tracemark-grafana"]
+    given = {name for name, value in grafana["environment"].items() if value}
+    assert needed - given == {"TRACEMARK_GRAFANA_INFLUX_TOKEN"}
+    looked_at = re.findall(r"^\s+path: (\S+)$", text, re.MULTILINE)
+    assert looked_at
+    assert set(looked_at) <= set(mounts(grafana))
+
+
+@pytest.mark.parametrize(("file", "given", "seen"), [("abc==\n", "", "abc=="), ("", "", "none"), ("abc==\n", "own", "own")])
+def test_grafana_starts_with_the_token_of_the_file(file: str, given: str, seen: str, tmp_path: Path) -> None:
+    text = (DEPLOY / "grafana-start.sh").read_text(encoding="utf-8")
+    text = text.replace("/run/tracemark/read-token", str(tmp_path)).replace("/run.sh", "env")
+    (tmp_path / "start").write_text(text, encoding="utf-8")
+    (tmp_path / "token").write_text(file, encoding="utf-8")
+    environment = {"PATH": "/usr/bin:/bin", "TRACEMARK_GRAFANA_INFLUX_TOKEN": given}
+    ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=20)
+    assert f"TRACEMARK_GRAFANA_INFLUX_TOKEN={seen}" in ended.stdout.splitlines()
+
+
+def test_every_variable_of_the_override_is_in_the_operators_page_and_the_other_way_round() -> None:
+    page = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    override = OVERRIDE.read_text(encoding="utf-8") + (DEPLOY / "docker-compose.tls.yml").read_text(encoding="utf-8")
+    may_be_set = set(re.findall(r"\$\{(TRACEMARK_\w+)", override))
+    missing = {name for name in may_be_set if name not in page}
+    for stem in ("_INFLUXDB_", "_GRAFANA_"):  # told as "and the same with"
+        missing -= {f"TRACEMARK{stem}MEMORY", f"TRACEMARK{stem}CPUS"}
+    missing -= {f"TRACEMARK_GRAFANA_ALERT_{end}" for end in ("URL", "ADDRESSES")}
+    assert missing == set()
+    named = set(re.findall(r"`(TRACEMARK_[A-Z_]+[A-Z])=?[^`]*`", page))
+    ours = may_be_set | {setting.variable for setting in SETTINGS}
+    assert named - ours == set()

@@ -89,9 +89,9 @@ def test_the_command_checks_from_anywhere(tmp_path: Path) -> None:
 
 
 def quoted(text: str) -> set[str]:
-    """Names in double quotes that must be there already: not those that the query itself gives."""
-    given = set(re.findall(r'AS "([^"]+)"', text))
-    return set(re.findall(r'"([^"]+)"', re.sub(r'AS "[^"]+"', "", text))) - given
+    """Names in double quotes that must be in the schema: not those that a query inside gives to the one around it."""
+    inner = text.partition(" FROM (")[2]
+    return set(re.findall(r'"([^"]+)"', re.sub(r'AS "[^"]+"', "", text))) - set(re.findall(r'AS "([^"]+)"', inner))
 
 
 @every_query
@@ -272,6 +272,18 @@ def test_curves_ask_for_few_enough_points() -> None:
     asked = [panel["maxDataPoints"] for _, panel in PANELS if panel["type"] == "timeseries"]
     assert set(asked) == {MAX_POINTS}
     assert 8 * 3_600_000 // round_interval(8 * 3_600_000 / MAX_POINTS) == 960
+
+
+@every_query
+def test_rows_that_are_not_summed_up_are_limited(asked: Asked) -> None:
+    if (
+        asked.text.startswith("SELECT")
+        and " GROUP BY " not in asked.text
+        and not re.search(r"\w\(", asked.text.partition(" FROM ")[0])
+    ):
+        limit = re.search(r" ORDER BY time DESC LIMIT (\d+)$", asked.text)
+        assert limit
+        assert int(limit[1]) <= 2000
 
 
 @given(st.integers(1_000, 800 * 86_400_000))
