@@ -72,7 +72,7 @@
     finish(a, tagger) {
       if (a.failed) return tagger.cancel(a, a.last, "requests");
       const shown = a.spec.rendered && a.frame >= a.last;
-      return tagger.end(a, shown ? a.frame : a.last, shown ? "rendered" : a.arrived ? "navigation" : "requests");
+      return tagger.end(a, shown ? a.frame : a.last, shown ? "rendered" : a.seen > 0 ? "requests" : "navigation");
     },
     leave(a, t, tagger) {
       if (a.ready && !(a.awaits && a.seen === 0)) burst.finish(a, tagger);
@@ -168,9 +168,7 @@
         tagger.end(a, i.last, "rendered");
       }
     },
-    released(a, t) {
-      a.released = t;
-    },
+    released: (a, t) => (a.released = t),
     tick(a, now, tagger) {
       if (a.told && a.released !== undefined && now - a.released >= a.spec.after_ms) tagger.end(a, a.released, "timer");
     },

@@ -4,7 +4,7 @@
   const own = (globalThis.tracemark ??= {});
   const { endings } = own;
   const SAME_MS = 5; // an input and the events that it makes in turn
-  const SUBMIT_MS = 500;
+  const SUBMIT_MS = 500; // from the click or key to the form's being sent
   const ECHO_MS = 1000; // a viewer scrolls by itself unless a person did something so recently
   const KEPT_INPUTS = 20;
   const KEPT_SCANS = 64;
@@ -33,7 +33,7 @@
       this.touched = -Infinity;
     }
 
-    /** A person's input and the rules that it fits; `trusted` false: the viewer's echo of one. */
+    /** A person's input and what it fits; `trusted` false: the viewer's echo of one. */
     input(o) {
       if (o.trusted) this.touched = o.t;
       else if (!this.held && o.t - this.touched > ECHO_MS) return;
@@ -62,7 +62,7 @@
         if (a.told) return; // one more stroke of the same drawing
         this.forget(a);
       }
-      const pressed = entry.on === "submit" ? this.causeOf(o.t, SUBMIT_MS) : undefined; // the click or key that sends the form
+      const pressed = entry.on === "submit" ? this.causeOf(o.t, SUBMIT_MS) : undefined;
       const a = this.begin(action, entry, pressed?.t ?? o.t);
       Object.assign(a, { before: o.place, prevented: o.prevented, awaits: true, ready: true, brush: entry.when, bytes });
       if (entry.new_tab) this.forget(a); // the other tab's document ends it
@@ -100,7 +100,7 @@
       endings[a.kind].request?.(a, r, this);
     }
 
-    /** Images of a viewer, several of one kind in a row as one: `t` of the first, `last` of the last, `count`. */
+    /** Images of a viewer, several in a row as one: `t` of the first, `last` of the last, `count`. */
     image(i) {
       for (const a of [...this.open]) {
         endings[a.kind].image?.(a, i, this);
@@ -112,7 +112,7 @@
       for (const a of [...this.open]) endings[a.kind].frame?.(a, t, this);
     }
 
-    /** A document is there: `t` its beginning, `page` whether it is a page of its own, `open` what other documents began. */
+    /** A document is there: `t` its beginning, `page`: of its own, `open`: what other documents began. */
     document(d) {
       let led = false;
       for (const one of d.page ? (d.open ?? []) : []) led = this.arrived(one, d) || led;
