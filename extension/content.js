@@ -16,9 +16,9 @@
   const POINTER = { pointerdown: true, pointerup: false, pointercancel: false };
 
   const now = () => performance.now();
-  const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   const look = own.makeLook(document);
-  let recording = null; // {rules, version, context, tagger, undo[]} while recording
+  let recording = null;
   let noted = [];
   let timer = null;
   let due = Infinity;
@@ -85,7 +85,7 @@
     plan(Math.max(50, tagger.tick({ t: now() })));
   });
 
-  /** The breaker: in a flood that lasts, what comes often is not listened to for a while. */
+  /** In a flood that lasts, what comes often is not listened to for a while. */
   function weigh(count) {
     const elapsed = now() - drained;
     drained = now();
@@ -108,7 +108,7 @@
     const hits = own.matchInput(recording.rules, type, event, document);
     const cause = Boolean(CAUSES[type]?.(event));
     if (hits.length === 0 && !cause) return;
-    const changes = hits.map(({ entry }) => recording.rules.actions.get(entry.action).confirm?.changes).find(Boolean);
+    const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
     const place = changes && look.place(changes);
     note({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
   });

@@ -46,7 +46,7 @@
 
   own.navigationEntry = () => performance.getEntriesByType("navigation")[0];
 
-  /** Whether this frame shows a page of its own: no frame around it that we may look into shows one of the site's pages. */
+  /** Whether this frame shows a page of its own: no frame around it that we may look into shows a page of the site. */
   own.isOwnPage = (isPage) => {
     try {
       for (let frame = window; frame !== frame.parent; ) {
@@ -54,7 +54,7 @@
         if (isPage(frame.location.pathname)) return false;
       }
     } catch {
-      // a frame of another site: ours is the outermost of its own
+      // a frame of another site
     }
     return true;
   };

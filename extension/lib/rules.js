@@ -104,7 +104,7 @@
       if (!touches(entry, event) || (entry.present && !root.querySelector(entry.present))) continue;
       const ready = holds(entry, root);
       if (ready || entry.toggles) {
-        found.push({ entry, ready, bytes: entry.when?.files ? filesOf(root.querySelector(entry.when.selector)) : undefined });
+        found.push({ entry, action: rules.actions.get(entry.action), ready, bytes: entry.when?.files ? filesOf(root.querySelector(entry.when.selector)) : undefined });
       }
     }
     return found;

@@ -27,6 +27,7 @@
     constructor({ rules, emit, newId, look, origin, navigations }) {
       Object.assign(this, { rules, emit, newId, look, origin, navigations });
       this.open = new Set();
+      this.slices = [...rules.actions.values()].flatMap(({ slices }) => slices?.fits ?? []);
       this.inputs = []; // when the person last did something that a request may come from
       this.scans = new Map();
       this.held = false;
@@ -41,8 +42,7 @@
       if (o.cause) this.inputs = [...this.inputs.slice(1 - KEPT_INPUTS), { t: o.t }];
     }
 
-    hit(o, { entry, ready, bytes }) {
-      const action = this.rules.actions.get(entry.action);
+    hit(o, { entry, action, ready, bytes }) {
       const [kind] = kindOf(action, entry);
       const same = [...this.open].filter((a) => a.action === action && a.kind === kind);
       if (entry.toggles && same.length > 0) {
@@ -77,10 +77,8 @@
 
     /** A request: finished, or (a navigation) just begun. */
     request(r) {
-      this.slice(r);
-      const entry = this.rules.requests.find(
-        (one) => (!one.methods || !r.method || one.methods.includes(r.method)) && (r.navigation || !one.navigates) && one.fits(r.path, r.format),
-      );
+      const fits = (one) => (!one.methods || !r.method || one.methods.includes(r.method)) && (r.navigation || !one.navigates) && one.fits(r.path, r.format);
+      const entry = this.slice(r) ? undefined : this.rules.requests.find(fits);
       const cause = entry && this.causeOf(r.start, entry.cause_ms);
       const leads = r.navigation && entry && this.fitsDownload(r);
       for (const a of [...this.open]) {
@@ -247,9 +245,8 @@
     }
 
     slice(r) {
-      if (r.end === null || ![...this.rules.actions.values()].some((one) => one.slices?.fits(r.path))) return;
-      const key = own.scanOf(r.path);
-      if (!key) return;
+      const key = r.end !== null && this.slices.some((fits) => fits(r.path)) && own.scanOf(r.path);
+      if (!key) return false;
       const scan = this.scans.get(key) ?? { paths: new Set(), starts: [], last: 0, failed: 0 };
       if (this.scans.size >= KEPT_SCANS && !this.scans.has(key)) this.scans.delete(this.scans.keys().next().value);
       this.scans.set(key, scan);
@@ -257,6 +254,7 @@
       scan.paths.add(r.path);
       scan.starts.push(r.start);
       scan.last = Math.max(scan.last, r.end);
+      return true;
     }
   };
 })();

@@ -284,7 +284,7 @@ def test_an_extension_that_is_reloaded_leaves_the_page_alone(lab: Site, tmp_path
 
 def test_ohif_v3(tmp_path: Path) -> None:
     """The published viewer: opening, a double click that changes the scan and a single one that does not, wheel, keys, cine."""
-    running = Ohif3Site(ohif3())
+    running = Ohif3Site(ohif3(tmp_path))
     try:
         with browsing(tmp_path) as person:
             person.driver.get(running.url + "/app-config.js")

@@ -1,6 +1,6 @@
 """OHIF v3 as it is published, over a DICOMweb service of a few lines with two small synthetic series.
 
-The viewer is 50 MB and not part of the project: unpack `npm pack @ohif/app@3.13.2` and name its folder in TRACEMARK_OHIF3.
+The viewer is 50 MB and not part of the project: set-up fetches it by name, version and checksum.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import json
 import mimetypes
 import os
 import re
+import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydicom.dataset import Dataset
 
+from replay.lab.folders import cache_directory
 from tests.support.lab_web import dicom_slice
 
 STUDY = "1.2.826.0.1.3680043.10.66.1"
@@ -31,12 +33,16 @@ CONFIG = """window.config = {routerBasename: "/", showStudyList: true, extension
 BOUNDARY = "slice"
 
 
-def ohif3() -> Path:
-    """The unpacked package; skips where it is not named."""
-    folder = os.environ.get("TRACEMARK_OHIF3")
-    if not folder or not (dist := Path(folder) / "dist").is_dir():
-        pytest.skip("OHIF v3 is not there: unpack `npm pack @ohif/app@3.13.2` and set TRACEMARK_OHIF3 to its folder `package`")
-    return dist
+def ohif3(folder: Path) -> Path:
+    """The viewer's files, unpacked into `folder` without what CT viewing does not need; skips where set-up did not fetch them."""
+    packed = cache_directory(os.environ) / "npm" / "ohif-app-3.13.2.tgz"
+    if not packed.exists():
+        pytest.skip(f"OHIF v3 is not there: {packed} (run `make setup`)")
+    left_out = ("package/dist/ort/", "package/dist/dicom-microscopy-viewer/")
+    with tarfile.open(packed) as archive:
+        wanted = [one for one in archive if not one.name.endswith(".map") and not one.name.startswith(left_out)]
+        archive.extractall(folder, members=wanted)  # noqa: S202  (its checksum was compared when it was fetched)
+    return folder / "package" / "dist"
 
 
 def _series(number: int) -> list[Dataset]:

@@ -34,7 +34,7 @@ export class Player {
     const trusted = more.trusted ?? !ECHO.test(type);
     const event = { type, target, timeStamp: t, button: 0, detail: 1, ...more };
     const hits = this.own.matchInput(this.rules, type, event, this.root);
-    const changes = hits.map(({ entry }) => this.rules.actions.get(entry.action).confirm?.changes).find(Boolean);
+    const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
     const place = changes && this.tagger.look.place(changes);
     const cause = ["click", "submit", "change"].includes(type) || event.key === "Enter";
     this.tagger.input({ kind: "input", t, trusted, cause, hits, place, prevented: more.prevented });
