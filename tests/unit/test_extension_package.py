@@ -163,8 +163,11 @@ def test_a_listed_file_that_is_missing_is_named(tmp_path: Path, source: Path) ->
         package.build(tmp_path / "out", package.Baked(), None, source)
 
 
-def test_the_background_in_node() -> None:
-    done = node_tests(*sorted((SOURCE.parent / "tests" / "extension" / "background").glob("*.test.mjs")))
+@pytest.mark.parametrize("side", ["background", "page"])
+def test_the_extension_in_node(side: str) -> None:
+    files = sorted((SOURCE.parent / "tests" / "extension" / side).glob("*.test.mjs"))
+    assert files
+    done = node_tests(*files)
     assert done.returncode == 0, done.stdout[-4000:]
 
 
