@@ -6,6 +6,15 @@ import { Service } from "../../../extension/lib/service.js";
 import { clientFault } from "./support/schema.mjs";
 import { FakeSidecar, MemoryStore, fakeBrowser, fakePort, settle } from "./support/fakes.mjs";
 
+/** Stop the timers; node 18 takes the list itself, later ones an object around it. */
+function standStill() {
+  try {
+    mock.timers.enable({ apis: ["setTimeout"] });
+  } catch {
+    mock.timers.enable(["setTimeout"]);
+  }
+}
+
 const SITE = "https://xnat.example.org";
 const POLICY = { sidecar_url: "wss://sidecar.example.org/markers", sites: [SITE], consent: "given", token: "secret" };
 const GRANTED = [`${SITE}/*`];
@@ -16,7 +25,7 @@ let store;
 let now_ms;
 let drawn;
 beforeEach(() => {
-  mock.timers.enable({ apis: ["setTimeout"] });
+  standStill();
   sidecar = new FakeSidecar();
   store = new MemoryStore();
   now_ms = START;
@@ -223,7 +232,7 @@ test("the worker dies between storing and sending, and between sending and the a
   sidecar.drop();
   sidecar.mute = false;
   mock.timers.reset();
-  mock.timers.enable({ apis: ["setTimeout"] });
+  standStill();
   const second = await background(browser);
   await act(await page(second));
   assert.equal(live(second), session, "the sitting goes on");
