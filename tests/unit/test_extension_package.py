@@ -19,7 +19,7 @@ from tests.support.extension import SOURCE, load_package, node_tests
 
 package = load_package()
 ALLOWED = {"storage", "alarms", "scripting", "unlimitedStorage"}
-NOT_PACKED = {"package.py", "README.md", "icons/icon.svg", "icons/render.py"}
+NOT_PACKED = {"package.json", "package.py", "README.md", "icons/icon.svg", "icons/render.py"}
 
 
 @pytest.fixture(scope="module")
