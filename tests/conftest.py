@@ -13,17 +13,6 @@ ROOT = Path(__file__).resolve().parent.parent
 MAY_BE_SKIPPED = ("no recorded cases",)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In CI a browser test may fail once, and the report says so.
-
-    A browser gives up all it is loading when a network interface of its machine comes or goes, and containers do that.
-    """
-    if os.environ.get("CI"):
-        for item in items:
-            if item.get_closest_marker("browser"):
-                item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """In CI a skip is a failure: it would hide that a real part is missing."""
