@@ -123,6 +123,13 @@ SETTINGS: tuple[Setting, ...] = (
         help="where the live page and the HTTP API listen",
     ),
     Setting(
+        name="allowed_hosts",
+        default="",
+        parse=_list,
+        allowed="comma-separated host names; empty means this machine's own on loopback, and any elsewhere",
+        help="further names under which the page and the API may be asked for",
+    ),
+    Setting(
         name="markers",
         default="127.0.0.1:8051",
         parse=_address,
@@ -255,6 +262,13 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_text,
         allowed="a URL",
         help="XNAT itself (with its context path): tickets are given to whom it knows; also for `tracemark check`",
+    ),
+    Setting(
+        name="page_roles",
+        default="Administrator",
+        parse=_list,
+        allowed="comma-separated site roles of XNAT; empty means nobody",
+        help="who may see the page and the API behind the site's own name (/tracemark/), by XNAT login",
     ),
     Setting(
         name="ticket_minutes",

@@ -15,8 +15,9 @@ Fault                       root, from the shared kernel (exit status 1)
 ├── ShipError
 │   ├── ShipLaterError      the store is away or busy         (retry)
 │   └── ShipRefusedError    the store refuses these points
-├── TicketError
+├── TicketError             getting in by an XNAT login
 │   ├── NotLoggedInError    the cookie is of no living XNAT login
+│   ├── NotAllowedError     the login has none of the roles that may come in
 │   ├── TicketTooOldError   the ticket to renew is not ours or too old
 │   ├── TicketsTooFastError tickets are asked for too fast   (retry)
 │   └── XnatAwayError       XNAT cannot be asked             (retry)
@@ -38,6 +39,7 @@ __all__ = [
     "JournalFullError",
     "JournalNewerError",
     "LogUnreadableError",
+    "NotAllowedError",
     "NotLoggedInError",
     "PortTakenError",
     "SettingError",
@@ -116,7 +118,7 @@ class ShipRefusedError(ShipError):
 
 
 class TicketError(Fault):
-    """A ticket for the marker channel cannot be given; where trying again helps, not before `after_s` seconds."""
+    """An XNAT login does not let in here; where trying again helps, not before `after_s` seconds."""
 
     def __init__(self, what: str, remedy: str, after_s: float | None = None) -> None:
         super().__init__(what, remedy)
@@ -125,6 +127,10 @@ class TicketError(Fault):
 
 class NotLoggedInError(TicketError):
     """The cookie is of no living XNAT login."""
+
+
+class NotAllowedError(TicketError):
+    """The login has none of the site roles that may come in."""
 
 
 class TicketTooOldError(TicketError):

@@ -25,6 +25,7 @@ from sidecar.journal.queries import Reader
 from sidecar.journal.retention import Retention
 from sidecar.journal.sqlite import SqliteJournal
 from sidecar.journal.writer import Writer
+from sidecar.markers.door import Door
 from sidecar.markers.key_file import kept_key
 from sidecar.markers.server import MarkerServer
 from sidecar.markers.ticket_office import TicketOffice
@@ -77,7 +78,9 @@ class Service:
         self.logs = self._logs()
 
         # what users tell, and how they get in
+        self._xnat = XnatLogin(config["xnat_url"], __version__) if config["xnat_url"] else None
         self.tickets = self._ticket_office()
+        self.door = self._door()
         self.markers = MarkerServer(
             config["markers"],
             token=config["token"],
@@ -153,6 +156,8 @@ class Service:
         told = {part.name.replace(" ", "_"): {**part.part.health(), "restarts": part.deaths} for part in self.parts}
         if self.tickets:
             told["tickets"] = dict(self.tickets.health())
+        if self.door:
+            told["door"] = dict(self.door.health())
         return told | {"journal": self.writer.health(), "markers": self.markers.health(), "sidecar": own_health()}
 
     def ready(self) -> Mapping[str, tuple[bool, str]]:
@@ -167,13 +172,17 @@ class Service:
 
     def _ticket_office(self) -> TicketOffice | None:
         """Tickets are given where XNAT can be asked whose login a cookie is."""
-        url = self._config["xnat_url"]
-        if not url:
+        if self._xnat is None:
             return None
         given = self._config["pseudonym_key"]
         key = given.encode() if given else kept_key(self._path.with_name(f"{self._path.name}.key"))
         signed = Tickets(key, round(self._config["ticket_minutes"] * 60e9))
-        return TicketOffice(XnatLogin(url, __version__).user_of, signed, self._clock)
+        return TicketOffice(self._xnat.user_of, signed, self._clock)
+
+    def _door(self) -> Door | None:
+        """Who comes through the site's proxy is asked for an XNAT login, where XNAT can be asked."""
+        roles = frozenset(self._config["page_roles"])
+        return Door(self._xnat.roles_of, roles, self._clock) if self._xnat is not None and roles else None
 
     def _docker(self) -> DockerCollector | None:
         endpoint = self._config["docker"]
@@ -264,6 +273,8 @@ class Service:
             containers=self._containers,
             open_actions=self.settler.open_actions,
             address=self._config["http"],
+            allowed_hosts=self._config["allowed_hosts"],
+            let_in=self.door.let_in if self.door else None,
             more=(tickets(self.tickets.ticket_for if self.tickets else None),),
         )
 

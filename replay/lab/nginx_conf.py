@@ -23,8 +23,8 @@ def stock(sidecar: Sidecar | None = None, context_path: str = "") -> str:
 def with_sidecar(text: str, lines: str, sidecar: Sidecar, context_path: str = "") -> str:
     """Puts the sidecar's locations into the `server` block; a LabFault when one of the two texts has changed its shape."""
     for known, ours in (
-        ("http://127.0.0.1:8050/", f"http://{sidecar.http}/"),
-        ("http://127.0.0.1:8051/", f"http://{sidecar.markers}/"),
+        ("http://127.0.0.1:8050", f"http://{sidecar.http}"),
+        ("http://127.0.0.1:8051", f"http://{sidecar.markers}"),
         (" /tracemark/", f" {context_path}/tracemark/"),
     ):
         lines = _exchanged(lines, known, ours, SIDECAR_CONF)

@@ -1,23 +1,25 @@
-"""Asks XNAT whose login a session cookie is. The cookie goes into that one request and nowhere else."""
+"""Asks XNAT whose login a session cookie is, and in which site roles. The cookie goes into those requests and nowhere else."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import re
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from sidecar.errors import SettingError, XnatAwayError
 
 COOKIE = "JSESSIONID"
 PATH = "/xapi/users/username"
+ROLES_PATH = "/xapi/users/{}/roles"
 GUEST = "guest"
 #: what Tomcat gives: hex digits, with the name of a node behind a dot where there are several
 _COOKIE_VALUE = re.compile(r"[A-Za-z0-9_.!~-]{8,128}", re.ASCII)
 #: a login name, and not a page: one line without blanks or markup
 _USER_NAME = re.compile(r"[^\s<>\x00-\x1f\x7f]{1,255}")
 _BASE_PATH = re.compile(r"[A-Za-z0-9/_.~-]*", re.ASCII)
-_LONGEST_ANSWER = 1024
+_LONGEST_ANSWER = 4096
 _NOBODY = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
@@ -43,6 +45,17 @@ def read_answer(status: int, body: bytes) -> str | None:
     return name if _USER_NAME.fullmatch(name) and name.lower() != GUEST else None
 
 
+def read_roles(status: int, body: bytes) -> frozenset[str]:
+    """The site roles that XNAT's answer names; whatever is no list of words names none."""
+    if status != HTTPStatus.OK:
+        return frozenset()
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return frozenset()
+    return frozenset(one for one in told if isinstance(one, str)) if isinstance(told, list) else frozenset()
+
+
 class XnatLogin:
     """XNAT at `url` (with its context path); SettingError when that is no URL of a server."""
 
@@ -58,7 +71,7 @@ class XnatLogin:
             raise SettingError(f"TRACEMARK_XNAT_URL={shown} is not valid", "allowed: a URL such as http://xnat-web:8080/xnat")
         self._encrypted = parts.scheme == "https"
         self._host = host
-        self._path = parts.path.rstrip("/") + PATH
+        self._path = parts.path.rstrip("/")
         self._agent = f"tracemark/{version}"
         self._timeout_s = timeout_s
 
@@ -67,20 +80,25 @@ class XnatLogin:
 
         The request puts off the login's end, as every request does: ask only for a person who is at work.
         """
-        if not is_cookie(cookie):
-            return None
+        return read_answer(*self._get(PATH, cookie)) if is_cookie(cookie) else None
+
+    def roles_of(self, cookie: str) -> frozenset[str] | None:
+        """The site roles of who is logged in with this cookie, None when that is nobody. Raises XnatAwayError. Two requests."""
+        user = self.user_of(cookie)
+        return None if user is None else read_roles(*self._get(ROLES_PATH.format(quote(user, safe="")), cookie))
+
+    def _get(self, path: str, cookie: str) -> tuple[int, bytes]:
         # http.client follows no redirect, uses no proxy and writes no log.
         kind = http.client.HTTPSConnection if self._encrypted else http.client.HTTPConnection
         connection = kind(self._host, self._port, timeout=self._timeout_s)
-        headers = {"Accept": "text/plain", "Cookie": f"{COOKIE}={cookie}", "User-Agent": self._agent, "Connection": "close"}
+        headers = {"Accept": "*/*", "Cookie": f"{COOKIE}={cookie}", "User-Agent": self._agent, "Connection": "close"}
         try:
-            connection.request("GET", self._path, headers=headers)
+            connection.request("GET", self._path + path, headers=headers)
             answer = connection.getresponse()
-            body = answer.read(_LONGEST_ANSWER)
+            return answer.status, answer.read(_LONGEST_ANSWER)
         except (OSError, http.client.HTTPException) as error:
             # Only the kind of error: its text may repeat what was sent.
             what = f"XNAT does not answer ({type(error).__name__})"
             raise XnatAwayError(what, "start XNAT, or check TRACEMARK_XNAT_URL") from None
         finally:
             connection.close()
-        return read_answer(answer.status, body)

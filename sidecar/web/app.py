@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flask import Flask, Response, render_template
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sidecar.web import problems, security
 from sidecar.web.api import api
@@ -13,8 +16,11 @@ from sidecar.web.parts import WebParts
 def create_app(parts: WebParts) -> Flask:
     """Build the WSGI application around its parts."""
     app = Flask(__name__)
+    # Behind the site the page stands below a path; nothing else is taken from a proxy.
+    prefixed: Any = ProxyFix(app.wsgi_app, x_for=0, x_proto=0, x_host=0, x_prefix=1)
+    app.wsgi_app = prefixed  # type: ignore[method-assign]
     problems.register(app)
-    security.register(app, parts.address)
+    security.register(app, parts)
     app.register_blueprint(api(parts))
     for blueprint in parts.more:
         app.register_blueprint(blueprint)

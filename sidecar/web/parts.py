@@ -22,7 +22,9 @@ class WebParts:
     `health` tells each part's numbers about itself, `ready` whether each part does its work and a line about it; `containers`
     what the engine says now: mappings with `name` and, where known, `id`, `state`, `memory_limit_bytes`, `image`. `address` is
     where the server listens: on loopback, only requests for this machine's own names are answered. `more` are further paths;
-    `open_actions` tells the begin markers of actions that have not ended.
+    `open_actions` tells the begin markers of actions that have not ended. `allowed_hosts` are further names under which requests
+    may come. `let_in` judges the XNAT cookie of requests that come through the site's own proxy: it raises TicketError for whom
+    it does not let in; without it nobody comes in that way.
     """
 
     reader: Callable[[], Reader]
@@ -37,3 +39,5 @@ class WebParts:
     address: tuple[str, int]
     more: Sequence[Blueprint] = ()
     open_actions: Callable[[], Sequence[Marker]] = tuple
+    allowed_hosts: Sequence[str] = ()
+    let_in: Callable[[str], None] | None = None

@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, request
 
-from sidecar.errors import NotLoggedInError, TicketError, TicketsTooFastError, TicketTooOldError, XnatAwayError
+from sidecar.errors import NotAllowedError, NotLoggedInError, TicketError, TicketsTooFastError, TicketTooOldError, XnatAwayError
 from sidecar.web.problems import ProblemError, problem
 
 COOKIE = "JSESSIONID"
 _LONGEST_BODY = 8192
 _STATUS: Mapping[type[TicketError], HTTPStatus] = {
     NotLoggedInError: HTTPStatus.UNAUTHORIZED,
+    NotAllowedError: HTTPStatus.FORBIDDEN,
     TicketTooOldError: HTTPStatus.BAD_REQUEST,
     TicketsTooFastError: HTTPStatus.TOO_MANY_REQUESTS,
     XnatAwayError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -78,7 +79,7 @@ def tickets(give: Give | None) -> Blueprint:
         try:
             given = give(request.cookies.get(COOKIE, ""), renew)
         except TicketError as fault:
-            return _refusal(fault)
+            return refusal(fault)
         told = {"ticket": given.ticket, "expires_ns": given.expires_ns, "session": given.session, "role": given.role}
         return Response(json.dumps(told), mimetype="application/json")
 
@@ -101,7 +102,8 @@ def _renew() -> str | None:
     return renew
 
 
-def _refusal(fault: TicketError) -> Response:
+def refusal(fault: TicketError) -> Response:
+    """The answer for a login that does not let in."""
     answer = problem(_STATUS.get(type(fault), HTTPStatus.SERVICE_UNAVAILABLE), str(fault))
     if fault.after_s is not None:
         answer.headers["Retry-After"] = str(ceil(fault.after_s))

@@ -163,10 +163,24 @@ def test_another_site_s_page_gets_none_with_the_cookie_of_this_one(place: Place,
     assert place.ask(place.log_in(), **headers).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/", "/api/v1/actions", "/api/v1/tickets/", "/metrics", "/readyz"])
-def test_nothing_else_of_the_sidecar_is_behind_the_site(place: Place, path: str) -> None:
-    browser = place.log_in()
-    assert browser.get(f"{place.lab.url}/tracemark{path}", timeout=30).status_code == 404
+@pytest.mark.parametrize("path", ["/api/v1/tickets/", "/metrics", "/readyz", "/healthz", "/static/../metrics"])
+def test_what_is_for_operations_is_not_behind_the_site(place: Place, path: str) -> None:
+    request = requests.Request("GET", f"{place.lab.url}/tracemark{path}", cookies=place.log_in("admin").cookies).prepare()
+    request.url = f"{place.lab.url}/tracemark{path}"
+    assert requests.Session().send(request, timeout=30).status_code == 404
+
+
+def test_page_and_api_are_shown_to_administrators_behind_the_site_and_to_nobody_else(place: Place) -> None:
+    admin = place.log_in("admin")
+    page = admin.get(f"{place.lab.url}/tracemark", timeout=30)
+    assert (page.status_code, page.url) == (200, f"{place.lab.url}/tracemark/")
+    for address in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
+        assert address.startswith("/tracemark/"), address
+        assert admin.get(f"{place.lab.url}{address}", timeout=30).status_code == 200, address
+    assert "rows" in admin.get(f"{place.lab.url}/tracemark/api/v1/containers", timeout=30).json()
+    for path in ("/", "/api/v1/containers", "/static/js/main.js"):
+        assert place.log_in("researcher").get(f"{place.lab.url}/tracemark{path}", timeout=30).status_code == 403
+        assert requests.get(f"{place.lab.url}/tracemark{path}", timeout=30).status_code == 401
 
 
 def test_what_is_no_good_ticket_does_not_let_in(place: Place) -> None:

@@ -274,7 +274,7 @@ def test_logs_that_only_roots_group_may_read_are_read(deployment: Deployment) ->
         assert execute(sidecar, "cat", f"{ours}/private.txt").output == "seen\n"
 
 
-def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_to_nothing_else(deployment: Deployment) -> None:
+def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_asks_who_wants_the_page(deployment: Deployment) -> None:
     hello = {"type": "hello", "version": 1, "source": "replay", "client": "test-1", "session": "1" * 32, "token": "wrong"}
     with connect(deployment.channel, proxy=None) as channel:
         channel.send(json.dumps(hello))
@@ -283,8 +283,8 @@ def test_nginx_leads_to_the_marker_channel_and_to_tickets_and_to_nothing_else(de
     # who is not logged in gets the sidecar's answer, so the sidecar could ask XNAT
     status, body = ask(f"{deployment.lab.url}/tracemark/api/v1/tickets", "POST", headers, b"{}")
     assert (status, json.loads(body)["status"]) == (401, 401)
-    for path in ("/tracemark/", "/tracemark/api/v1/usage", "/tracemark/healthz"):
-        assert ask(f"{deployment.lab.url}{path}")[0] == 404, path
+    for path, expected in (("/tracemark/", 401), ("/tracemark/api/v1/usage", 401), ("/tracemark/healthz", 404)):
+        assert ask(f"{deployment.lab.url}{path}")[0] == expected, path
 
 
 def test_check_inside_the_container_finds_nothing_wrong(deployment: Deployment) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -194,9 +194,10 @@ class Site:
     more: tuple[Blueprint, ...] = ()
     open_actions: list[Marker] = field(default_factory=list)
 
-    def parts(self) -> WebParts:
+    def parts(self, **more: Any) -> WebParts:
+        """What the application is built around; `more` overrides single parts."""
         reader = Reader(self.path)
-        return WebParts(
+        told = WebParts(
             reader=lambda: reader,
             clock=self.clock,
             catalogue=load_catalogue(),
@@ -210,6 +211,7 @@ class Site:
             more=self.more,
             open_actions=lambda: self.open_actions,
         )
+        return replace(told, **more)
 
 
 @contextmanager

@@ -96,10 +96,19 @@ def test_without_a_sidecar_nothing_of_one_is_there() -> None:
 
 
 @pytest.mark.parametrize("path", ["", "/xnat"])
-def test_two_paths_lead_to_the_sidecar_and_every_other_one_to_nothing(path: str) -> None:
+def test_tickets_markers_page_and_api_lead_to_the_sidecar_and_every_other_path_to_nothing(path: str) -> None:
     found = locations(stock(SIDECAR, path))
     tickets, markers = f"= {path}/tracemark/api/v1/tickets", f"= {path}/tracemark/markers"
-    assert set(found) == {"/", tickets, markers, f"{path}/tracemark/"}
+    (page,) = (name for name in found if "tracemark_prefix" in name)
+    bare = r'~ "^(/\w+)?/tracemark$"'
+    assert set(found) == {"/", tickets, markers, page, bare, f"{path}/tracemark/"}
+    assert "proxy_pass http://10.0.0.7:18050;" in found[page]
+    assert "proxy_set_header X-Forwarded-Prefix $tracemark_prefix;" in found[page], "the sidecar asks for a login by it"
+    shown = re.compile(re.search(r'"(.+)"', page)[1].replace("?<", "?P<"))  # type: ignore[index]
+    for asked in ("/", "/static/js/main.js", "/api/v1/usage"):
+        assert shown.search(f"{path}/tracemark{asked}"), asked
+    for asked in ("/metrics", "/readyz", "/healthz", "/api/v1/tickets/", "/api/v2/x"):
+        assert not shown.search(f"{path}/tracemark{asked}"), asked
     assert "proxy_pass http://10.0.0.7:18050/api/v1/tickets;" in found[tickets]
     assert "proxy_pass http://tracemark:18051/markers;" in found[markers]
     assert "return 404;" in found[f"{path}/tracemark/"]

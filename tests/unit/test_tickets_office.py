@@ -11,7 +11,8 @@ import pytest
 
 from sidecar.clock import ManualClock
 from sidecar.errors import NotLoggedInError, TicketsTooFastError, TicketTooOldError, XnatAwayError
-from sidecar.markers.ticket_office import OfficeLimits, TicketOffice
+from sidecar.markers.login_memory import MemoryLimits
+from sidecar.markers.ticket_office import TicketOffice
 from sidecar.markers.tickets import RENEWABLE_NS, Grant, Tickets
 from tests.support.waiting import wait_until
 
@@ -43,7 +44,7 @@ class Desk:
         self.xnat = Xnat()
         self.clock = ManualClock()
         tickets = Tickets(bytes(32), LIFE_S * 10**9)
-        self.office = TicketOffice(self.xnat.user_of, tickets, self.clock, OfficeLimits(**limits))  # type: ignore[arg-type]
+        self.office = TicketOffice(self.xnat.user_of, tickets, self.clock, MemoryLimits(**limits))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_tabs_that_ask_at_once_share_one_question(desk: Desk) -> None:
         first = pool.submit(desk.office.ticket_for, COOKIE)
         assert asked.wait(20)
         others = [pool.submit(desk.office.ticket_for, COOKIE) for _ in range(2)]
-        wait_until(lambda: desk.office._room._value == 1, "all three to wait")
+        wait_until(lambda: desk.office._sessions._room._value == 1, "all three to wait")
         go.set()
         assert len({one.result(20).session for one in (first, *others)}) == 1
     assert len(desk.xnat.asked) == 1

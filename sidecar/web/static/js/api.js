@@ -13,7 +13,8 @@ export async function get(path, parameters = {}, signal = null) {
   const text = query.toString();
   let answer;
   try {
-    answer = await fetch(`/api/v1/${path}${text ? `?${text}` : ""}`, {
+    // Relative: behind the site the page stands below a path.
+    answer = await fetch(`api/v1/${path}${text ? `?${text}` : ""}`, {
       headers: { Accept: "application/json" },
       signal: AbortSignal.any([AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])]),
     });
