@@ -89,7 +89,7 @@ class ImageBuilder:
             return False
         return asked.status == 0
 
-    def _base(self) -> str:
+    def base(self) -> str:
         """The Debian image that the lab's own images begin with."""
         tag = f"tracemark-lab-base:{rootfs.key()}"
         if not self._present(tag):
@@ -99,13 +99,13 @@ class ImageBuilder:
         return tag
 
     def _database(self) -> str:
-        return self._built("tracemark-lab-db", "xnat-db.Dockerfile", self._base(), {"xnat-db.sh": _FOLDER / "xnat-db.sh"})
+        return self._built("tracemark-lab-db", "xnat-db.Dockerfile", self.base(), {"xnat-db.sh": _FOLDER / "xnat-db.sh"})
 
     def _nginx(self) -> str:
-        return self._built("tracemark-lab-nginx", "xnat-nginx.Dockerfile", self._base(), {})
+        return self._built("tracemark-lab-nginx", "xnat-nginx.Dockerfile", self.base(), {})
 
     def _web(self) -> str:
-        base = self._stock_or("BASE_IMAGE", self._base)
+        base = self._stock_or("BASE_IMAGE", self.base)
         requirements = _FOLDER / "xnat-web.requirements.txt"
         files = {"requirements.txt": requirements, **code_files()}
         if constraints := constraint_options():

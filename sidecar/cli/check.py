@@ -10,10 +10,12 @@ import re
 import shutil
 import socket
 import sqlite3
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
@@ -25,6 +27,8 @@ from sidecar.config import Config
 from sidecar.errors import CollectError
 
 EXAMPLE = "example:\n  TRACEMARK_NGINX_LOG=/srv/xnat/logs/nginx/xnat.access.log tracemark check\n"
+#: a difference that moves actions off their curves
+_CLOCKS_DIFFER_S = 2.0
 _INFLUX_REFUSALS = {
     401: (
         "does not accept the token",
@@ -199,6 +203,33 @@ def _ask(url: str, headers: Mapping[str, str] | None = None, data: bytes | None 
         return status, told, None
 
 
+def check_clock(config: Config, now_s: Callable[[], float] = time.time) -> Finding:
+    """Whether the other machines' clocks, by the `Date` of their answers (whole seconds), agree with this one's."""
+    asked = {
+        "XNAT": config["xnat_url"],
+        "InfluxDB": config["influx_url"] and config["influx_url"].rstrip("/") + "/ping",
+        "Grafana": config["grafana_url"] and config["grafana_url"].rstrip("/") + "/api/health",
+    }
+    agree = []
+    for name, url in asked.items():
+        before_s = now_s()
+        said = _ask(url)[1].get("Date") if url else None
+        after_s = now_s()
+        if not said:
+            continue
+        try:
+            theirs_s = parsedate_to_datetime(said).timestamp()
+        except ValueError:
+            continue
+        # Said in whole seconds, cut off, somewhere between question and answer.
+        ahead_s, behind_s = theirs_s - after_s, before_s - (theirs_s + 1)
+        if max(ahead_s, behind_s) > _CLOCKS_DIFFER_S:
+            what = f"{name}'s clock is {max(ahead_s, behind_s):.0f} s {'ahead' if ahead_s > 0 else 'behind'} or more"
+            return Finding("clock", "warning", what, "let all machines keep time by NTP: curves and actions would not meet")
+        agree.append(name)
+    return Finding("clock", "ok", f"agrees with that of {', '.join(agree)}" if agree else "nobody to compare with")
+
+
 def check_journal(config: Config) -> Finding:
     """Whether the journal can be written and is sound, and how much room there is."""
     path = Path(config["journal"]).absolute()
@@ -224,20 +255,30 @@ def check_journal(config: Config) -> Finding:
 
 
 def check_port(config: Config, name: str) -> Finding:
-    """Whether an address is free, or already ours."""
+    """Whether an address is free, or already ours: inside the container the sidecar itself is running."""
     host, port = config[name]
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            if _is_ours(name, host, port):
+                return Finding(name, "ok", f"{host}:{port} is a running sidecar's")
             return Finding(
                 name,
                 "warning",
                 f"{host}:{port} cannot be listened on ({error.strerror})",
-                f"is a sidecar running? else set TRACEMARK_{name.upper()}",
+                f"another program has it: end that, or set TRACEMARK_{name.upper()}",
             )
     return Finding(name, "ok", f"{host}:{port} is free")
+
+
+def _is_ours(name: str, host: str, port: int) -> bool:
+    """Whether a sidecar answers there; the marker channel refuses a request that is no WebSocket in its own way."""
+    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    if name == "http":
+        return _ask(f"http://{here}:{port}/readyz")[0] in (200, 503)
+    return _ask(f"http://{here}:{port}/markers")[0] == 426
 
 
 def findings(config: Config) -> list[Finding]:
@@ -251,6 +292,7 @@ def findings(config: Config) -> list[Finding]:
         lambda: check_http("xnat", config["xnat_url"], "TRACEMARK_XNAT_URL"),
         lambda: check_influxdb(config),
         lambda: check_grafana(config),
+        lambda: check_clock(config),
         lambda: check_journal(config),
         lambda: check_port(config, "http"),
         lambda: check_port(config, "markers"),

@@ -110,7 +110,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         pytest.skip(f"the deployment needs a Docker engine: {why}")
     directory = tmp_path_factory.mktemp("deploy") / "lab"
     builder = ImageBuilder(run=run, cache=cache_directory(os.environ), environment={}, say=print, python=Path(sys.executable))
-    base = builder._base()
+    base = builder.base()
     images = {"TRACEMARK_IMAGE": sidecar_image(base), "TRACEMARK_INFLUXDB_IMAGE": influxdb_image(base)}
     try:
         lab = stack.up(LabOptions(directory=directory, port=0, name_prefix=PREFIX), print)
@@ -298,6 +298,9 @@ def test_check_inside_the_container_finds_nothing_wrong(deployment: Deployment) 
         ("tomcat log", "/logs/tomcat/localhost_access_log"),
         ("xnat log", "/logs/xnat/access.log"),
         ("influxdb", "takes points for tracemark and tracemark_long"),
+        ("clock", "agrees with that of"),
+        ("http", "is a running sidecar's"),
+        ("markers", "is a running sidecar's"),
     ):
         assert any(line.startswith(f"ok       {part}") and seen in line for line in told.output.splitlines()), told.output
 

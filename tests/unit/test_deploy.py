@@ -14,6 +14,7 @@ import pytest
 from replay.lab.faults import LabFault
 from sidecar.config import SETTINGS, load
 from tests.support.deploy import LAYOUTS, OVERRIDE, ROOT, SECRETS, Compose
+from tests.support.site_nginx import program, written
 
 DEPLOY = ROOT / "sidecar/deploy"
 KNOWN = ("xnat-2024", "xnat-2026")
@@ -186,26 +187,19 @@ def test_nginx_writes_the_same_line_and_treats_the_sidecars_paths_the_same_as_in
 
 @pytest.mark.parametrize("name", ["xnat.conf", "xnat-tls.conf", "socket-proxy.conf"])
 def test_nginx_understands_its_configurations(name: str, tmp_path: Path) -> None:
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    openssl = shutil.which("openssl")
-    if nginx is None or openssl is None:
-        pytest.skip("not installed: nginx or openssl (Debian: apt-get install nginx-light openssl)")
-    for file in DEPLOY.glob("nginx/*.conf"):
-        text = file.read_text(encoding="utf-8").replace("http://xnat-web:", "http://127.0.0.1:")
-        for known, ours in (
-            ("/etc/nginx/tracemark", tmp_path),
-            ("/etc/nginx/tls", tmp_path),
-            ("/var/log/nginx", tmp_path),
-        ):
-            text = text.replace(known, str(ours))
-        (tmp_path / file.name).write_text(text, encoding="utf-8")
+    written(tmp_path, {"http://xnat-web:": "http://127.0.0.1:"})
     shutil.copy(DEPLOY / "socket-proxy.conf", tmp_path)
-    names = ["-keyout", f"{tmp_path}/privkey.pem", "-out", f"{tmp_path}/fullchain.pem", "-subj", "/CN=xnat.example"]
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *names], check=True, capture_output=True
-    )
     tested = subprocess.run(
-        [nginx, "-t", "-e", "stderr", "-c", tmp_path / name, "-g", f"pid {tmp_path}/pid;" if "socket" not in name else ""],
+        [
+            program("nginx"),
+            "-t",
+            "-e",
+            "stderr",
+            "-c",
+            tmp_path / name,
+            "-g",
+            f"pid {tmp_path}/pid;" if "socket" not in name else "",
+        ],
         capture_output=True,
         text=True,
         timeout=30,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sidecar.cli.check import Finding, check_docker, check_grafana, check_influxdb
+from sidecar.cli.check import Finding, check_clock, check_docker, check_grafana, check_influxdb, check_port
 from sidecar.config import load
 
 #: "METHOD path" without the query -> status, headers, body
@@ -130,3 +131,36 @@ def test_an_engine_endpoint_that_answers_everything_is_pointed_out(info: int, st
         finding = check_docker(load({"TRACEMARK_DOCKER": f"tcp://{where}"}))
     assert finding.state == state, finding.line()
     assert ("socket-proxy.conf" in finding.do) is (state == "warning")
+
+
+@pytest.mark.parametrize(
+    ("off_s", "state", "words"),
+    [
+        (0.0, "ok", "agrees with that of XNAT, InfluxDB"),
+        (1.4, "ok", "agrees"),
+        (-1.9, "ok", "agrees"),
+        (60.0, "warning", "behind or more: let all machines keep time by NTP"),
+        (-60.0, "warning", "ahead or more: let all"),
+    ],
+)
+def test_clocks_of_other_machines_are_compared_with_this_ones(off_s: float, state: str, words: str) -> None:
+    # http.server says the real time; this machine's is told to be off
+    with server({}) as where:
+        config = load({"TRACEMARK_XNAT_URL": f"http://{where}", "TRACEMARK_INFLUX_URL": f"http://{where}"})
+        found = check_clock(config, lambda: time.time() + off_s)
+    assert found.state == state
+    assert words in found.line()
+
+
+def test_a_clock_that_nobody_can_be_asked_for_is_no_trouble() -> None:
+    assert check_clock(load({})).line().startswith("ok       clock")
+
+
+@pytest.mark.parametrize(("name", "path", "status"), [("http", "/readyz", 503), ("markers", "/markers", 426)])
+def test_a_port_of_a_running_sidecar_is_no_trouble(name: str, path: str, status: int) -> None:
+    with server({f"GET {path}": (status, {}, None)}) as where:
+        assert check_port(load({f"TRACEMARK_{name.upper()}": where}), name).state == "ok"
+    with server({}) as where:
+        other = check_port(load({f"TRACEMARK_{name.upper()}": where}), name)
+    assert other.state == "warning"
+    assert "another program has it" in other.line()
