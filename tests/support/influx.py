@@ -3,11 +3,15 @@
 InfluxDB 1.6 has no tokens and never says "too many requests" by itself. The token is checked by nginx; what a newer or a loaded
 server would answer stands at paths of its own with fixed answers (`Influx.at("limited")` and so on): these are stand-ins, the
 points never reach a server there.
+
+Where TRACEMARK_TEST_INFLUXD2 names the program of an InfluxDB 2, that one stands behind the same front: writes come with a token
+that may only write, questions with one that may only read, as in the deployment.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -55,7 +59,7 @@ http {{
   uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
   client_max_body_size 64m;
   client_body_buffer_size 4m;
-  map $arg_precision $precision {{ default n; ns n; us u; ms ms; s s; }}
+  map $arg_precision $precision {{ {precisions} }}
   server {{
     listen 127.0.0.1:{front};
     proxy_http_version 1.1;
@@ -64,15 +68,15 @@ http {{
       if ($http_authorization != "Token {token}") {{
         return 401 '{{"code":"unauthorized","message":"unauthorized access"}}';
       }}
-      proxy_set_header Authorization "";
-      proxy_pass http://127.0.0.1:{server}/write?db=$arg_bucket&precision=$precision;
+      proxy_set_header Authorization "{write_token}";
+      proxy_pass http://127.0.0.1:{server}{write_path};
     }}
     location = /small/api/v2/write {{
       client_max_body_size 2k;
-      proxy_set_header Authorization "";
-      proxy_pass http://127.0.0.1:{server}/write?db=$arg_bucket&precision=$precision;
+      proxy_set_header Authorization "{write_token}";
+      proxy_pass http://127.0.0.1:{server}{write_path};
     }}
-    location = /query {{ proxy_set_header Authorization ""; proxy_pass http://127.0.0.1:{server}; }}
+    location = /query {{ proxy_set_header Authorization "{read_token}"; proxy_pass http://127.0.0.1:{server}; }}
     location /forbidden/ {{ return 403 '{{"code":"forbidden","message":"insufficient permissions for write"}}'; }}
     location /limited/ {{
       add_header Retry-After 7 always;
@@ -88,6 +92,15 @@ http {{
 """
 
 
+#: how the front hands a write on: the older server has no path for it
+_FRONT_1 = {
+    "precisions": "default n; ns n; us u; ms ms; s s;",
+    "write_path": "/write?db=$arg_bucket&precision=$precision",
+    "write_token": "",
+    "read_token": "",
+}
+
+
 class Influx:
     """A running server, its front, and how to ask it."""
 
@@ -97,9 +110,8 @@ class Influx:
             self._ports = {"rpc": rpc, "server": server, "front": front}
         self._silent = socket.create_server(("127.0.0.1", 0))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        values = self._ports | {"folder": folder, "token": TOKEN, "silent": self._silent.getsockname()[1]}
-        (folder / "influxdb.conf").write_text(_INFLUX.format(**values))
-        (folder / "nginx.conf").write_text(_NGINX.format(**values))
+        (folder / "influxdb.conf").write_text(_INFLUX.format(folder=folder, **self._ports))
+        self._front(_FRONT_1)
 
     @property
     def url(self) -> str:
@@ -109,9 +121,16 @@ class Influx:
         """URL at which `place` of the front answers."""
         return f"{self.url}/{place}"
 
+    def _front(self, values: Mapping[str, str]) -> None:
+        known = {"folder": self.folder, "token": TOKEN, "silent": self._silent.getsockname()[1], **self._ports, **values}
+        (self.folder / "nginx.conf").write_text(_NGINX.format(**known))
+
+    def _server(self) -> None:
+        self._start("influxd", ["influxd", "-config", str(self.folder / "influxdb.conf")])
+
     def start(self) -> None:
         """Start the server (and the front), and wait until it answers."""
-        self._start("influxd", ["influxd", "-config", str(self.folder / "influxdb.conf")])
+        self._server()
         if "nginx" not in self._processes:
             self._start("nginx", ["nginx", "-c", str(self.folder / "nginx.conf")])
         wait_until(lambda: self._answers(), "InfluxDB to answer", 60)
@@ -131,9 +150,10 @@ class Influx:
         self._ask("POST", f'CREATE DATABASE "{database}"')
 
     def write(self, database: str, *lines: str) -> None:
-        """Write lines past the front, as another program would."""
-        url = f"http://127.0.0.1:{self._ports['server']}/write?db={database}"
-        with urllib.request.urlopen(urllib.request.Request(url, "\n".join(lines).encode(), method="POST"), timeout=20):
+        """Write lines as another program would."""
+        url = f"{self.url}/api/v2/write?org=lab&bucket={database}&precision=ns"
+        request = urllib.request.Request(url, "\n".join(lines).encode(), {"Authorization": f"Token {TOKEN}"}, method="POST")
+        with urllib.request.urlopen(request, timeout=20):
             pass
 
     def query(self, q: str, database: str = BUCKET) -> list[dict[str, Any]]:
@@ -187,6 +207,58 @@ class Influx:
                 process.wait()
 
 
+class Influx2(Influx):
+    """The same with an InfluxDB 2: set up over its API, with tokens of least right; buckets are databases without any mapping."""
+
+    def __init__(self, folder: Path, program: str) -> None:
+        super().__init__(folder)
+        self._program = program
+        self._admin = self._org = ""
+        self._buckets: list[str] = []
+
+    def create(self, database: str) -> None:
+        """Make a bucket, and tokens that may read or write all buckets so far."""
+        if not self._admin:
+            made = self._call("setup", username="tests", password="tests-only-1", org="lab", bucket=database)
+            self._admin, self._org = made["auth"]["token"], made["org"]["id"]
+            self._buckets.append(made["bucket"]["id"])
+        else:
+            made = self._call("buckets", orgID=self._org, name=database, retentionRules=[])
+            self._buckets.append(made["id"])
+        path = "/api/v2/write?org=lab&bucket=$arg_bucket&precision=$arg_precision"
+        self._front(_FRONT_1 | {"write_path": path, **self._tokens()})
+        self._stop("nginx")
+        self._start("nginx", ["nginx", "-c", str(self.folder / "nginx.conf")])
+        wait_until(self._answers, "the front to answer", 60)
+
+    def _tokens(self) -> Mapping[str, str]:
+        def token(action: str) -> str:
+            rights = [{"action": action, "resource": {"type": "buckets", "id": one, "orgID": self._org}} for one in self._buckets]
+            return f"Token {self._call('authorizations', orgID=self._org, permissions=rights)['token']}"
+
+        return {"write_token": token("write"), "read_token": token("read")}
+
+    def _answers(self) -> bool:
+        if self._admin:
+            return super()._answers()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports['server']}/health", timeout=5):
+                return True
+        except OSError:
+            return False
+
+    def _server(self) -> None:
+        store = [f"--bolt-path={self.folder}/bolt", f"--engine-path={self.folder}/engine", f"--sqlite-path={self.folder}/sqlite"]
+        address = f"--http-bind-address=127.0.0.1:{self._ports['server']}"
+        self._start("influxd", [self._program, "--reporting-disabled", address, *store])
+
+    def _call(self, path: str, **body: Any) -> Any:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Token {self._admin}"} if self._admin else {})
+        url = f"http://127.0.0.1:{self._ports['server']}/api/v2/{path}"
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+            return json.load(answer)
+
+
 @contextmanager
 def _free_ports(count: int) -> Iterator[list[int]]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -202,7 +274,8 @@ def running_influx(folder: Path) -> Iterator[Influx]:
     missing = [program for program in ("influxd", "nginx") if shutil.which(program) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)} (Debian: apt-get install influxdb nginx-light)")
-    influx = Influx(folder)
+    newer = os.environ.get("TRACEMARK_TEST_INFLUXD2")
+    influx = Influx2(folder, newer) if newer else Influx(folder)
     try:
         influx.start()
         influx.create(BUCKET)
