@@ -73,6 +73,8 @@ _THROTTLED = select(
 )
 _BEHIND = select(['max("behind_s")'], "tracemark_self", (tag("part", "ship"),), group=("site",), every="1m", fill="none")
 _SILENT = select(['count("cpu_seconds")'], "tracemark_self", (tag("part", "sidecar"),), group=("site",), every="1m", fill="none")
+_SHORT = select(['max("short")'], "headroom", group=("site", "engine_host"), every="1m", fill="none")
+_PROVEN = select(['count("code")'], "verdict", ('"code" = 1',), group=("site", "action", "metric"), every="1m", fill="none")
 _GAPS = select(['count("reason")'], "gap", group=("site", "part"), every="1m", fill="none")
 _DROPPED = select(
     ['non_negative_difference(max("dropped"))'],
@@ -172,6 +174,34 @@ def alerts() -> tuple[Alert, ...]:
             "says what is proven.",
             board="tracemark-baseline",
             panel="Real people against replayed sessions",
+        ),
+        Alert(
+            uid="tracemark-verdict",
+            title="Regression against the baseline",
+            asks=[Ask(text=_PROVEN, since_s=10 * _MINUTES, reduce="last")],
+            wrong="gt",
+            limit=0,
+            lasts="0s",
+            summary="The newest replayed run is proven to be worse than the baseline",
+            runbook="Open Baseline, table Verdict on the newest run: one action, or all of them? What changed between the two "
+            "runs (deployments on Overview)? One action: its requests on Requests. All: the machine or the load; replay both in "
+            "turn to know. When the change is wanted, name the new run in TRACEMARK_BASELINE_RUN.",
+            board="tracemark-baseline",
+            panel="Verdict on the newest run",
+        ),
+        Alert(
+            uid="tracemark-headroom",
+            title="Headroom below what is wanted",
+            asks=[Ask(text=_SHORT, since_s=10 * _MINUTES, reduce="last")],
+            wrong="gt",
+            limit=0,
+            lasts="10m",
+            summary="Fewer users than TRACEMARK_HEADROOM_LEAST still fit until the first limit",
+            runbook="Users until the first limit on Overview names the container and the resource that end first. cpu limit: "
+            "raise it in the compose file. cpu: move other work away, or add cores. memory: raise the limit above Java's -Xmx. "
+            "network: see Network. Then look whether one action costs more than it did (What actions cost).",
+            board="tracemark-overview",
+            panel="Users until the first limit",
         ),
         Alert(
             uid="tracemark-gap",

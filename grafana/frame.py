@@ -103,6 +103,7 @@ RUNS = _query("run", "Run", "action", "run", "Experiments.", many=True)
 ONE_RUN = _query("run", "Run", "action", "run", "The experiment that is judged.", many=False)
 BASELINE_RUN = _query("baseline", "Baseline", "action", "run", "The experiment that it is compared with.", many=False)
 ROLES = _query("role", "Role", "transfer", "role", "Role of the scenario: researcher or radiologist.", many=True)
+SCOPE = _query("scope", "Transfers of", "transfer", "scope", "Single actions, or whole repetitions.", many=False)
 ROUTES = _query("route", "Route", "http_request", "route", "Paths without ids.", many=True)
 
 OF_CONTAINERS = of_containers()

@@ -60,13 +60,14 @@ def select_from(
     inner: str,
     columns: Sequence[str],
     *,
+    where: Sequence[str] = (),
     group: Sequence[str] = (),
     every: str = "",
     fill: str = "",
     tail: str = "",
 ) -> str:
     """A SELECT over a SELECT; the outer one needs the time range too, or its buckets would begin in 1970."""
-    return _text(columns, f"({inner})", ("$timeFilter",), group, every, fill, tail)
+    return _text(columns, f"({inner})", ("$timeFilter", *where), group, every, fill, tail)
 
 
 def touching(columns: Sequence[str], measurement: str, where: Sequence[str], longest: str, tail: str = "") -> str:

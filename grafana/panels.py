@@ -140,7 +140,8 @@ def number(
 
 def lanes(title: str, about: str, query: Query, link: tuple[str, str]) -> dashboard.Panel:
     """Actions as bars, a lane for each session and class: what overlaps in one lane would be cut."""
-    labels = "${__field.labels.session} ${__field.labels.lane}"
+    # The session makes the lane and is not shown: it would tell which actions are one person's.
+    labels = "${__field.labels.lane}"
     defaults = dashboard.FieldConfig(
         display_name=labels, mappings=action_names(), custom=statetimeline.FieldConfig(fill_opacity=70, line_width=0)
     )

@@ -79,6 +79,78 @@ def _gone(scene: Scene, expectation: Expectation) -> Verdict:
     return Verdict(met=found is None, saw=saw, attributes={"evidence": "rendered"})
 
 
+def _present(scene: Scene, expectation: Expectation) -> Verdict:
+    found, tried = look(scene.eyes, _locators(scene, expectation), hidden=True)
+    return Verdict(met=found is not None, saw=tried, attributes={"evidence": "rendered"})
+
+
+def _absent(scene: Scene, expectation: Expectation) -> Verdict:
+    there = [locator for locator in _locators(scene, expectation) if scene.eyes.find(locator)]
+    saw = f"{there[0]} is still there" if there else ""
+    return Verdict(met=not there, saw=saw, attributes={"evidence": "rendered"})
+
+
+def _said(scene: Scene, expectation: Expectation, script: str, *, hidden: bool = False) -> Verdict:
+    """Compare what a script reads from the element (from the page, without targets) with what is expected."""
+    element = None
+    if expectation.targets:
+        found, tried = look(scene.eyes, _locators(scene, expectation), hidden=hidden)
+        if found is None:
+            return Verdict(met=False, saw=tried)
+        element = found.element
+    text = _tidy(str(scene.eyes.run(script, element)))
+    for name, fits in (("is", str.__eq__), ("is_not", str.__ne__), ("contains", str.__contains__)):
+        if name in expectation.options and not fits(text, wanted := _tidy(_option(scene, expectation, name))):
+            return Verdict(met=False, saw=f"{expectation.kind} {text[:80]!r}, wanted {name} {wanted!r}")
+    return Verdict(met=True, saw="", attributes={"evidence": "state"})
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _text(scene: Scene, expectation: Expectation) -> Verdict:
+    return _said(scene, expectation, "return arguments[0].innerText ?? arguments[0].textContent")
+
+
+def _title(scene: Scene, expectation: Expectation) -> Verdict:
+    return _said(scene, expectation, "return document.title")
+
+
+def _value(scene: Scene, expectation: Expectation) -> Verdict:
+    script = (
+        'const one = arguments[0]; return ["checkbox", "radio"].includes(one.type) ? (one.checked ? "on" : "off") : one.value'
+    )
+    return _said(scene, expectation, script, hidden=True)
+
+
+def _selected(scene: Scene, expectation: Expectation) -> Verdict:
+    return _said(scene, expectation, 'return [...arguments[0].selectedOptions].map((one) => one.label).join(", ")', hidden=True)
+
+
+def _checked(scene: Scene, expectation: Expectation) -> Verdict:
+    return _state(scene, expectation, "return Boolean(arguments[0].checked)", "ticked")
+
+
+_EDITABLE = """const one = arguments[0];
+return one.matches("input, textarea, select") ? one.matches(":enabled:not([readonly])") : one.isContentEditable;"""
+
+
+def _editable(scene: Scene, expectation: Expectation) -> Verdict:
+    return _state(scene, expectation, _EDITABLE, "editable")
+
+
+def _state(scene: Scene, expectation: Expectation, script: str, word: str) -> Verdict:
+    wanted = expectation.options.get("state", True)
+    for locator in _locators(scene, expectation):
+        seen = scene.eyes.find(locator)
+        if seen:
+            is_so = bool(scene.eyes.run(script, seen[0].element))
+            saw = f"{locator} is {'' if is_so else 'not '}{word}"
+            return Verdict(met=is_so == wanted, saw=saw, attributes={"evidence": "state"})
+    return Verdict(met=False, saw="; ".join(f"{locator}: none" for locator in _locators(scene, expectation)))
+
+
 def _rows(scene: Scene, expectation: Expectation) -> Verdict:
     wanted, request = int(_option(scene, expectation, "at_least", "1")), _option(scene, expectation, "request")
     if request:
@@ -176,6 +248,14 @@ EXPECTATIONS: Mapping[str, Callable[[Scene, Expectation], Verdict]] = {
     "page": _page,
     "shown": _shown,
     "gone": _gone,
+    "present": _present,
+    "absent": _absent,
+    "text": _text,
+    "title": _title,
+    "value": _value,
+    "selected": _selected,
+    "checked": _checked,
+    "editable": _editable,
     "rows": _rows,
     "download": _download,
     "slices": _slices,

@@ -45,7 +45,9 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the replayer's business: it closes the browser in order
 
     def end_with_caller() -> None:
-        sys.stdin.buffer.read()  # returns when the caller has closed its end, or is gone
+        # Ends when the caller has closed its end, or is gone. Not through sys.stdin: its lock would hold up our own end.
+        while os.read(0, 4096):
+            pass
         program.terminate()
 
     threading.Thread(target=end_with_caller, daemon=True).start()

@@ -42,6 +42,12 @@ class Values:
             raise ScenarioError(f"parameter {name} must be a number, not {value!r}", f"write for example {name}={declared}")
         return number
 
+    def keep(self, name: str, value: str) -> None:
+        """Give a parameter a value that was read from the page, for the rest of this play; refuses a credential."""
+        if "${env:" in str(self._parameters.get(name, "")):
+            raise ScenarioError(f"{self._file}: {name} is a credential", "store to another parameter")
+        self._parameters[name] = value.replace("${", "$ {")  # what a page says is never a reference
+
     def number(self, name: str, otherwise: float) -> float:
         """A numeric parameter; `otherwise` where the scenario does not declare it."""
         value = self._parameters.get(name, otherwise)
@@ -52,6 +58,10 @@ class Values:
     def fill(self, text: str) -> str:
         """The text with every reference replaced."""
         return self._fill(text, depth=0)
+
+    def fill_keys(self, text: str) -> str:
+        """Keys with every reference replaced; a brace in a value is a letter, not the name of a key."""
+        return _REFERENCE.sub(lambda match: self.fill(match.group(0)).replace("{", "{{"), text)
 
     def fill_locator(self, locator: Locator) -> Locator:
         """The locator with every reference replaced; refuses values that could change its meaning."""
@@ -95,6 +105,9 @@ def texts_of(scenario: Scenario) -> list[str]:
     """Every text of the steps in which a reference may stand."""
     texts = [step.text for step in scenario.steps]
     for step in scenario.steps:
+        if step.kind != "unsupported":
+            texts += [value for value in step.options.values() if isinstance(value, str)]
+        texts += [locator.value for locator in step.onto]
         expectations = (*step.expect, *step.refuse)
         texts += [str(value) for expectation in expectations for value in expectation.options.values()]
         texts += [locator.value for locator in step.targets]

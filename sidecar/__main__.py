@@ -25,9 +25,17 @@ COMMANDS: tuple[Command, ...] = (
     Command("serve", "sidecar.cli.serve", "run the sidecar: collectors, marker channel, journal, shipping, HTTP"),
     Command("check", "sidecar.cli.check", "look at Docker, cgroups, logs, XNAT, InfluxDB and ports; a line each"),
     Command("usage", "sidecar.cli.usage", "what each action cost (tables, JSON or CSV)"),
+    Command("capacity", "sidecar.cli.capacity", "how many users fit, and what ends first, with an interval"),
+    Command(
+        "compare",
+        "sidecar.cli.compare",
+        "two replayed runs, per action: better, the same or worse; exit 1 on a proven regression",
+    ),
     Command("report", "sidecar.cli.report", "one self-contained page: tables, curves, method and limits"),
     Command("annotate", "sidecar.cli.annotate", "show a replayed run or a deployment in Grafana as a region"),
     Command("replay", "replay.cli", "play a scenario in a real browser and tell the sidecar what it does"),
+    Command("scenario", "replay.scenario_cli", "recorded sessions to scenarios and back; what a scenario does"),
+    Command("packets", "replay.packets.cli", "network metrics of a capture file: bytes, rates, retransmissions"),
     Command("lab", "replay.lab.cli", "the XNAT-shaped practice system: up, down, status"),
     Command("demo", "replay.demo", "the whole path once: lab, sidecar, both scenarios, usage tables, live page"),
 )

@@ -71,6 +71,17 @@ def _pairs(value: str) -> Mapping[str, str]:
     return pairs
 
 
+def _amounts(value: str) -> Mapping[str, float]:
+    amounts = {name: float(amount) for name, amount in _pairs(value).items()}
+    if not all(name and 0 < amount < 1e9 for name, amount in amounts.items()):
+        raise ValueError
+    return amounts
+
+
+def _run(value: str) -> str:
+    return _name(value) if value else value
+
+
 def _zone(value: str) -> str:
     if value != "local":
         try:
@@ -336,6 +347,41 @@ SETTINGS: tuple[Setting, ...] = (
         parse=_whole(1, 1000),
         allowed="1 to 1000",
         help="smallest number of real persons whose numbers are shown together",
+    ),
+    Setting(
+        name="targets",
+        default="login=5,page_load=5,filter_search=5,open_viewer=15,change_scan=8",
+        parse=_amounts,
+        allowed="comma-separated ACTION=SECONDS",
+        help="seconds that 95 of 100 actions of a class may take: users fit until one of them is passed",
+    ),
+    Setting(
+        name="cpu_limits",
+        default="",
+        parse=_amounts,
+        allowed="comma-separated CONTAINER=CORES, and machine=CORES",
+        help="CPU limits and cores for capacity, where Docker does not tell them; these win",
+    ),
+    Setting(
+        name="link_mbit",
+        default="0",
+        parse=_number(0, 10**6),
+        allowed="0 to 1000000; 0 means unknown",
+        help="rate of the server's network link in megabits per second, for the headroom",
+    ),
+    Setting(
+        name="headroom_least",
+        default="2",
+        parse=_whole(0, 100_000),
+        allowed="0 to 100000",
+        help="users that should still fit: Grafana's alert fires when there is room for fewer",
+    ),
+    Setting(
+        name="baseline_run",
+        default="",
+        parse=_run,
+        allowed="a run (or NAME of runs NAME.block1, NAME.block2, …); empty means none",
+        help="replayed run that the newest one is compared with",
     ),
     Setting(
         name="log_level",

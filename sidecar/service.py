@@ -40,6 +40,8 @@ from sidecar.ship.rollup import Rollup
 from sidecar.ship.shipper import Shipper, Store
 from sidecar.supervise import Supervised
 from sidecar.web.app import create_app
+from sidecar.web.gather_capacity import Wanted
+from sidecar.web.outlook import Outlook, capacity_path
 from sidecar.web.parts import WebParts
 from sidecar.web.server import WebServer
 from sidecar.web.tickets import tickets
@@ -98,6 +100,9 @@ class Service:
         )
         self.retention = Retention(self.journal, clock, days=config["retention_days"], max_mb=config["journal_max_mb"])
 
+        # what is foretold
+        self.outlook = self._outlook()
+
         # where it goes
         self.shipper = self._shipper()
         self.rollup = self._rollup()
@@ -107,7 +112,7 @@ class Service:
         if self.docker:
             parts.append(("docker", self.docker))
         parts += [(f"{server} log", collector) for server, collector in self.logs.items()]
-        parts += [("settle", self.settler), ("retention", self.retention)]
+        parts += [("settle", self.settler), ("retention", self.retention), ("outlook", self.outlook)]
         if self.shipper:
             parts.append(("ship", self.shipper))
         if self.rollup:
@@ -230,11 +235,37 @@ class Service:
     def _behind(self) -> bool:
         return any(collector.behind_bytes > 0 for collector in self.logs.values())
 
+    def _outlook(self) -> Outlook:
+        config = self._config
+        wanted = Wanted(
+            targets=config["targets"],
+            cpu_limits=config["cpu_limits"],
+            link_mbit=config["link_mbit"],
+            min_group=config["min_group"],
+        )
+        return Outlook(
+            lambda: self.reader,
+            self._clock,
+            self._points(),
+            wanted,
+            baseline=config["baseline_run"],
+            least=config["headroom_least"],
+            cpu_limits=lambda: {info["name"]: info["cpu_limit"] for info in self._containers() if info["cpu_limit"]},
+        )
+
     def _shipper(self) -> Shipper | None:
         store = self._store()
         if store is None:
             return None
-        return Shipper(self.journal, store, self._clock, self._points(), own_health=self.health)
+        return Shipper(
+            self.journal,
+            store,
+            self._clock,
+            self._points(),
+            own_health=self.health,
+            own_points=self.outlook.points,
+            min_group=self._config["min_group"],
+        )
 
     def _rollup(self) -> Rollup | None:
         store = self._store()
@@ -275,7 +306,10 @@ class Service:
             address=self._config["http"],
             allowed_hosts=self._config["allowed_hosts"],
             let_in=self.door.let_in if self.door else None,
-            more=(tickets(self.tickets.ticket_for if self.tickets else None),),
+            more=(
+                capacity_path(lambda: self.outlook),
+                tickets(self.tickets.ticket_for if self.tickets else None),
+            ),
         )
 
     def _containers(self) -> Sequence[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from grafana import frame, links, style
 from grafana.influxql import Query
 from grafana.looks import Look, order, side_by_side
 from grafana.panels import boxes, rows
-from grafana.signals import compare
+from grafana.signals import compare, outlook
 
 _LOOKS = (
     Look(named="action", link=links.REGIONS_OF_ROW),
@@ -33,6 +33,7 @@ def board() -> dashboard.Dashboard:
         since="now-7d",
         refresh="",
         shelves=(
+            (9, [(_verdict(), 24)]),
             (9, [(_real(), 24)]),
             (
                 9,
@@ -44,6 +45,23 @@ def board() -> dashboard.Dashboard:
             (9, [(_runs(), 24)]),
             (9, [(_history(), 24)]),
         ),
+    )
+
+
+def _verdict() -> dashboard.Panel:
+    return rows(
+        "Verdict on the newest run",
+        "The newest replayed run against the one that TRACEMARK_BASELINE_RUN names, as `tracemark compare` judges: change in "
+        "percent with its 90 % interval, corrected for many tests. The action all is what all actions share. A verdict needs "
+        "three restarts with six repetitions each.",
+        [Query(text=outlook.VERDICT, result="table")],
+        looks=[
+            Look(named="action", link=links.REGIONS_OF_ROW),
+            Look(named="/^(change|low|high)$/", unit=style.PERCENT),
+            Look(named="/^(repetitions|restarts)$/", unit=style.COUNT),
+        ],
+        steps=[order("action", "metric", "verdict", "change", "low", "high", "repetitions", "restarts", "run", "baseline")],
+        since="15m",
     )
 
 

@@ -8,11 +8,11 @@ from grafana import frame, links, style
 from grafana.influxql import Query
 from grafana.looks import Look, action_looks, order
 from grafana.panels import boxes, curves, rows
-from grafana.signals import compare
+from grafana.signals import compare, ratings
 
 
 def board() -> dashboard.Dashboard:
-    """Durations in the browser, first and last image, what was not completed."""
+    """Durations in the browser, first and last image, what was not completed, ratings."""
     return frame.frame(
         "tracemark-experience",
         "Experience",
@@ -25,6 +25,7 @@ def board() -> dashboard.Dashboard:
             (9, [(_over_time(), 12), (_box(), 12)]),
             (9, [(_felt(), 24)]),
             (9, [(_images(), 14), (_not_completed(), 10)]),
+            (8, [(_ratings(), 12), (_rated(), 12)]),
         ),
     )
 
@@ -63,6 +64,32 @@ def _felt() -> dashboard.Panel:
             Look(named="/^(p50|p75|p95|longest)$/", unit=style.MILLISECONDS),
         ],
         steps=[order("action", "setup", "n", "p50", "p75", "p95", "longest")],
+    )
+
+
+def _ratings() -> dashboard.Panel:
+    return rows(
+        "Ratings",
+        "How it felt, from 1 (bad) to 5 (good). What fewer than TRACEMARK_MIN_GROUP people rated in a week is not "
+        "sent and not shown.",
+        [Query(text=ratings.TABLE, result="table")],
+        looks=[
+            Look(named="action", link=links.REGIONS_OF_ROW),
+            Look(named="/^(n|mean|q1|median|q3|worst)$/", unit=style.COUNT),
+        ],
+        steps=[order("action", "role", "n", "mean", "q1", "median", "q3", "worst")],
+    )
+
+
+def _rated() -> dashboard.Panel:
+    return curves(
+        "Mean rating",
+        "The mean of each interval's ratings, from 1 (bad) to 5 (good).",
+        [Query(text=ratings.OVER_TIME, alias="$tag_action")],
+        unit=style.COUNT,
+        looks=action_looks(),
+        points=True,
+        interval="1h",
     )
 
 

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.models import dashboard
 from grafana import frame, style
 from grafana.influxql import Query
 from grafana.looks import Look, order
-from grafana.panels import boxes, rows
+from grafana.panels import boxes, curves, rows
 from grafana.signals import transfers
 
 _BOX = (
@@ -21,13 +21,14 @@ def board() -> dashboard.Dashboard:
     return frame.frame(
         "tracemark-network",
         "Network",
-        "What replayed sessions with a packet capture saw of the network: throughput, retransmissions.",
-        variables=(frame.DATASOURCES, frame.sites("action"), *frame.OF_ACTIONS, frame.ROLES),
+        "What replayed sessions with a packet capture saw of the network: throughput, retransmissions, route changes.",
+        variables=(frame.DATASOURCES, frame.sites("action"), *frame.OF_ACTIONS, frame.ROLES, frame.SCOPE),
         since="now-7d",
         refresh="",
         shelves=(
             (10, [(_down(), 12), (_up(), 12)]),
-            (8, [(_retransmitted(), 8), (_table(), 16)]),
+            (9, [(_table(), 24)]),
+            (8, [(_retransmitted(), 8), (_over_time(), 8), (_routes(), 8)]),
         ),
     )
 
@@ -57,10 +58,33 @@ def _up() -> dashboard.Panel:
 def _retransmitted() -> dashboard.Panel:
     return rows(
         "Retransmitted packets",
-        "Share of packets that were sent again: loss on the way, or a capture that saw packets twice.",
+        "Packets that were sent again, from captures: loss on the way, or a capture that saw packets twice.",
         [Query(text=transfers.RETRANSMITTED, result="table")],
-        looks=[Look(named="retransmitted", unit=style.PERCENT), Look(named="packets", unit=style.COUNT)],
-        steps=[order("setup", "retransmitted", "packets")],
+        looks=[Look(named="retransmitted", unit=style.PERCENT), Look(named="/^(again|packets)$/", unit=style.COUNT)],
+        steps=[order("setup", "role", "retransmitted", "again", "packets")],
+        actions=False,
+    )
+
+
+def _over_time() -> dashboard.Panel:
+    return curves(
+        "Retransmissions over time",
+        "Share of packets that were sent again, by setup.",
+        [Query(text=transfers.RETRANSMITTED_OVER_TIME, alias="$tag_setup")],
+        unit=style.PERCENT,
+        points=True,
+        interval="1m",
+    )
+
+
+def _routes() -> dashboard.Panel:
+    return rows(
+        "Route changes",
+        "How often a run began again at repetition 1: the replayer does that when the route to the server is another one than "
+        "before. Empty is good.",
+        [Query(text=transfers.ROUTE_CHANGES, result="table")],
+        looks=[Look(named="route changes", unit=style.COUNT)],
+        steps=[order("run", "setup", "role", "route changes")],
         actions=False,
     )
 

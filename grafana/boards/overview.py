@@ -8,7 +8,7 @@ from grafana import frame, links, style
 from grafana.influxql import Query
 from grafana.looks import Look, action_looks, order, side_by_side, step
 from grafana.panels import alert_list, curves, number, rows
-from grafana.signals import actions, compare, containers, own
+from grafana.signals import actions, compare, containers, outlook, own
 
 
 def board() -> dashboard.Dashboard:
@@ -21,12 +21,70 @@ def board() -> dashboard.Dashboard:
         annotations=(frame.gap_regions(), frame.pushed()),
         since="now-3h",
         shelves=(
-            (4, [(_users_now(), 6), (_actions_now(), 6), (_behind(), 6), (_backlog(), 6)]),
+            (4, [(_headroom(), 4), (_users_now(), 5), (_actions_now(), 5), (_behind(), 5), (_backlog(), 5)]),
+            (4, [(_capacity(), 24)]),
             (9, [(_worst(), 12), (_alerts(), 12)]),
-            (9, [(_users(), 12), (_rate(), 12)]),
+            (9, [(_users(), 8), (_fit(), 8), (_rate(), 8)]),
             (9, [(_durations(), 24)]),
             (9, [(_cpu(), 12), (_memory(), 12)]),
         ),
+    )
+
+
+def _headroom() -> dashboard.Panel:
+    return number(
+        "Headroom",
+        "How many more users fit until the first limit, with today's mix of roles; the row below has the interval and the limit.",
+        [Query(text=outlook.SPARE)],
+        unit=style.COUNT,
+        since="15m",
+        none="unknown",
+    )
+
+
+def _capacity() -> dashboard.Panel:
+    return rows(
+        "Users until the first limit",
+        "Estimates with the ends of their 90 % intervals, worked out by the sidecar from what actions cost lately: which "
+        "container and resource end first and which action's target is passed then. tracemark capacity tells the whole curve.",
+        [Query(text=outlook.NOW, result="table")],
+        looks=[Look(named="/^(headroom|low|high|users now|users that fit|fit low|fit high)$/", unit=style.COUNT)],
+        steps=[
+            order(
+                "headroom",
+                "low",
+                "high",
+                "users now",
+                "users that fit",
+                "fit low",
+                "fit high",
+                "first to end",
+                "resource",
+                "because",
+            )
+        ],
+        since="15m",
+        actions=False,
+    )
+
+
+def _fit() -> dashboard.Panel:
+    return curves(
+        "Users now and users that fit",
+        "Where the curve of users reaches the dashed interval, a limit is near.",
+        [
+            Query(text=outlook.users("users_now"), ref="Now", alias="now"),
+            Query(text=outlook.users("users"), ref="Fit", alias="fit"),
+            Query(text=outlook.users("users_low"), ref="Low", alias="fit, low"),
+            Query(text=outlook.users("users_high"), ref="High", alias="fit, high"),
+        ],
+        unit=style.COUNT,
+        looks=[
+            Look(named="now", colour=style.TODAY),
+            Look(named="fit", colour=style.CPU),
+            Look(named="/^fit, /", colour=style.CPU, dashed=True),
+        ],
+        interval="1m",
     )
 
 

@@ -12,7 +12,7 @@ _ENDS_INSIDE_OR_LASTS = f'({_ENDS_INSIDE} OR "lasting" = true)'
 def regions(action: str) -> str:
     """One class of actions as regions: columns named as Grafana's own mapper looks for them, never one called id."""
     return touching(
-        ['"time_end" AS "timeEnd"', '"text"', '"tags"', '"action" AS "title"'],
+        ['"time_end" AS "timeEnd"', '"linked" AS "text"', '"tags"', '"action" AS "title"'],
         "action",
         (_ENDS_INSIDE, tag("action", action), *ACTIONS),
         LONGEST_ACTION,

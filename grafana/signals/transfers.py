@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from grafana.influxql import select, select_from
-from grafana.signals.common import ACTIONS, box_columns
+from grafana.signals.common import ACTIONS, EVERY, REPLAYED, SITE, box_columns, tag
 
-_LASTING = (*ACTIONS, '"role" =~ /^$role$/', '"duration_ms" > 0')
+#: a transfer is of one action or of a whole repetition: both in one box would count bytes twice
+_CHOSEN = (*ACTIONS, '"role" =~ /^$role$/', tag("scope", "$scope"))
+_LASTING = (*_CHOSEN, '"duration_ms" > 0')
+#: only a capture knows packets
+_CAPTURED = (*_LASTING, tag("method", "capture"))
 
 
 def _throughput(direction: str) -> str:
@@ -16,11 +20,26 @@ def _throughput(direction: str) -> str:
 DOWN = select_from(_throughput("down"), box_columns("throughput"), group=("setup",))
 UP = select_from(_throughput("up"), box_columns("throughput"), group=("setup",))
 RETRANSMITTED = select(
-    ['100 * sum("retransmitted") / sum("packets") AS "retransmitted"', 'sum("packets") AS "packets"'],
+    [
+        '100 * sum("retransmitted") / sum("packets") AS "retransmitted"',
+        'sum("retransmitted") AS "again"',
+        'sum("packets") AS "packets"',
+    ],
     "transfer",
-    _LASTING,
-    group=("setup",),
+    _CAPTURED,
+    group=("setup", "role"),
 )
+RETRANSMITTED_OVER_TIME = select(
+    ['100 * sum("retransmitted") / sum("packets")'], "transfer", _CAPTURED, group=("setup",), every=EVERY, fill="none"
+)
+#: the replayer begins again at repetition 1 when the route has changed, and for no other reason: the number falls
+_STEPS = select(
+    ['difference("repetition") AS "step"'],
+    "action",
+    (SITE, REPLAYED, '"setup" =~ /^$setup$/', '"run" =~ /^$run$/', '"role" =~ /^$role$/'),
+    group=("run", "setup", "role"),
+)
+ROUTE_CHANGES = select_from(_STEPS, ['count("step") AS "route changes"'], where=('"step" < 0',), group=("run", "setup", "role"))
 TABLE = select(
     [
         'count("duration_ms") AS "n"',

@@ -67,7 +67,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Estimate | N
     return Estimate(mean, max(0.0, mean - half), mean + half)
 
 
-def student_quantile(p: float, freedom: int) -> float:
+def student_quantile(p: float, freedom: float) -> float:
     """Quantile of Student's t distribution for 0.5 <= p < 1.
 
     Exact for 1 and 2 degrees of freedom, else the expansion 26.7.5 of Abramowitz and Stegun's Handbook of Mathematical Functions

@@ -212,6 +212,22 @@ class Reader:
         """Transfers of these sessions, by start."""
         return self._records_in(Transfer, "session", sessions, "start_ns")
 
+    def replayed_transfers(
+        self, from_ns: int, to_ns: int, *, run: str | None = None, limit: int = 1000, cursor: str | None = None
+    ) -> tuple[list[Transfer], str | None]:
+        """Transfers of replayed sessions that start in [from_ns, to_ns), by start; and the next page's cursor, if any."""
+        start, position = _parse_cursor(cursor) if cursor is not None else (-1, -1)
+        rows = self._fetch(
+            TABLE[Transfer].select(("t.position",))
+            + "WHERE t.start_ns >= ?1 AND t.start_ns < ?2 AND (t.start_ns, t.position) > (?3, ?4) AND t.session IN "
+            "(SELECT session FROM sessions WHERE source = 'replay' AND (?5 IS NULL OR run = ?5)) "
+            "ORDER BY t.start_ns, t.position LIMIT ?6",
+            (from_ns, to_ns, start, position, run, limit),
+        )
+        make = TABLE[Transfer].reader()
+        found: list[Transfer] = [make(row) for row in rows]
+        return found, f"{found[-1].start_ns}-{rows[-1][-1]}" if len(rows) == limit else None
+
     def ratings_of(self, sessions: Iterable[str]) -> list[Rating]:
         """Ratings of these sessions, by time."""
         return self._records_in(Rating, "session", sessions, "time_ns")

@@ -98,8 +98,22 @@ CREATE TABLE set_aside (
 ) STRICT;
 """
 
+#: transfers that the browser told have no packets; all before were captures
+_TRANSFERS_OF_THE_BROWSER = """
+ALTER TABLE transfers RENAME COLUMN packets TO had_packets;
+ALTER TABLE transfers RENAME COLUMN retransmitted TO had_retransmitted;
+ALTER TABLE transfers ADD COLUMN packets INTEGER;
+ALTER TABLE transfers ADD COLUMN retransmitted INTEGER;
+ALTER TABLE transfers ADD COLUMN method TEXT NOT NULL DEFAULT 'capture';
+ALTER TABLE transfers ADD COLUMN out_of_order INTEGER;
+ALTER TABLE transfers ADD COLUMN lost INTEGER;
+UPDATE transfers SET packets = had_packets, retransmitted = had_retransmitted;
+ALTER TABLE transfers DROP COLUMN had_packets;
+ALTER TABLE transfers DROP COLUMN had_retransmitted;
+"""
+
 #: step n brings a journal of version n to version n + 1; version 0 is an empty file
-MIGRATIONS: tuple[str, ...] = (_TABLES, _SET_ASIDE)
+MIGRATIONS: tuple[str, ...] = (_TABLES, _SET_ASIDE, _TRANSFERS_OF_THE_BROWSER)
 VERSION = len(MIGRATIONS)
 
 

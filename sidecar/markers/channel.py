@@ -219,6 +219,9 @@ class Channel:
                     up_bytes=message.up_bytes,
                     packets=message.packets,
                     retransmitted=message.retransmitted,
+                    method=message.method or "capture",  # type: ignore[arg-type]  # the record refuses other words
+                    out_of_order=message.out_of_order,
+                    lost=message.lost,
                 )
             case RatingReport():
                 return Rating(session=session, action_id=message.action_id, time_ns=message.time_ns, score=message.score)

@@ -95,6 +95,7 @@ SCHEMA: Mapping[str, Measurement] = {
             "time_end": int,  # milliseconds: what Grafana's region annotations read, at least one past the start
             "duration_ms": float,
             "text": str,
+            "linked": str,  # the same with links to other boards, for regions
             "tags": str,
             "outcome": str,
             "action_id": str,
@@ -131,14 +132,18 @@ SCHEMA: Mapping[str, Measurement] = {
             "received_ns": int,
         },
     ),
+    # Of one action or of one whole repetition (`scope`); from a capture, or without packets from the browser (`method`).
     "transfer": _measurement(
-        ("action", *_WHO),
+        ("action", *_WHO, "scope", "method"),
         {
+            "repetition": int,
             "duration_ms": float,
             "down_bytes": int,
             "up_bytes": int,
             "packets": int,
             "retransmitted": int,
+            "out_of_order": int,
+            "lost": int,
             "throughput_bits_per_s": float,
             "session": str,
             "action_id": str,
@@ -147,6 +152,43 @@ SCHEMA: Mapping[str, Measurement] = {
     "gap": _measurement(
         ("part", "subject"),
         {"reason": str, "text": str, "lasting": bool, "time_end": int, "duration_ms": float},
+    ),
+    # Of a group of real persons that is too small none comes: ship/crowd.py. Nobody's session is in it.
+    "rating": _measurement(("action", "source", "role", "setup"), {"ratings": int, "score": int}),
+    # Once a minute, of now: how many users fit, how many are there, and what ends first (web/outlook.py).
+    "headroom": _measurement(
+        (),
+        {
+            "users_now": int,
+            "users": float,
+            "users_low": float,
+            "users_high": float,
+            "spare": float,
+            "spare_low": float,
+            "spare_high": float,
+            "short": float,  # how many users the headroom is below what is wanted
+            "container": str,
+            "resource": str,
+            "action": str,
+            "actions": int,
+            "known": int,
+            "text": str,
+        },
+    ),
+    # The newest experiment against the baseline, per action ("all": what all share) and metric; changes are fractions.
+    "verdict": _measurement(
+        ("action", "metric"),
+        {
+            "verdict": str,
+            "code": int,  # -1 better, 0 same, 1 worse, 2 not enough data
+            "change": float,
+            "low": float,
+            "high": float,
+            "repetitions": int,
+            "blocks": int,
+            "baseline": str,
+            "candidate": str,
+        },
     ),
     # One point per minute at its start, made from all samples and requests of it: ship/rollup_points.py. `covered_s` are the
     # seconds of the minute that are known: less than 60 beside a gap or a restart.

@@ -88,14 +88,21 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferReport:
-    """What a capture saw of one action; `start_ns` in the sidecar's clock: the sender adds its offset."""
+    """What a capture or the browser saw of one action or repetition.
+
+    `start_ns` in the sidecar's clock: the sender adds its offset. Without `method` it is a capture; one of those has `packets`
+    and `retransmitted`.
+    """
 
     start_ns: int
     duration_ns: int
     down_bytes: int
     up_bytes: int
-    packets: int
-    retransmitted: int
+    packets: int | None = None
+    retransmitted: int | None = None
+    out_of_order: int | None = None
+    lost: int | None = None
+    method: str | None = None
     seq: int | None = None
     action_id: str | None = None
 

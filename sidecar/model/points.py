@@ -14,7 +14,7 @@ from typing import Any
 
 from sidecar.model.lines import INT64, Point, Tags, Value, from_line, to_line
 from sidecar.model.measurements import SCHEMA, USAGE_FIELDS, Measurement
-from sidecar.model.records import Action, ActionUsage, Gap, Marker, Record, Request, Sample, Session, Transfer
+from sidecar.model.records import Action, ActionUsage, Gap, Marker, Rating, Record, Request, Sample, Session, Transfer
 
 __all__ = [
     "SCHEMA",
@@ -23,10 +23,12 @@ __all__ = [
     "PointContext",
     "Related",
     "from_line",
+    "headroom_point",
     "self_point",
     "tags_of",
     "to_line",
     "to_points",
+    "verdict_point",
 ]
 
 
@@ -52,7 +54,7 @@ ALONE = Related()
 
 
 def to_points(record: Record, context: PointContext, tie: int = 0, related: Related = ALONE) -> list[Point]:
-    """Points of one record, empty for kinds that InfluxDB does not hold (sessions, ratings and usage go with their action).
+    """Points of one record, empty for kinds that InfluxDB does not hold (sessions and usage go with their action).
 
     `tie` tells records apart that would else be one point.
     """
@@ -64,6 +66,16 @@ def self_point(part: str, health: Mapping[str, int | float | str], context: Poin
     """A part's own counters, as they are now."""
     fields = {name: value if isinstance(value, str) else float(value) for name, value in health.items()}
     return Point("tracemark_self", tags_of(context, part=part), _known(fields), time_ns)
+
+
+def headroom_point(context: PointContext, time_ns: int, fields: Mapping[str, Value | None]) -> Point:
+    """How many users fit, how many are there, and what ends first."""
+    return Point("headroom", tags_of(context), _known(fields), time_ns)
+
+
+def verdict_point(context: PointContext, time_ns: int, *, action: str, metric: str, fields: Mapping[str, Value | None]) -> Point:
+    """How one action of the newest experiment compares with the baseline's."""
+    return Point("verdict", tags_of(context, action=action, metric=metric), _known(fields), time_ns)
 
 
 def _known(fields: Mapping[str, Value | None]) -> dict[str, Value]:
@@ -181,11 +193,13 @@ def _action(action: Action, context: PointContext, tie: int, related: Related) -
     start_ms = action.start_ns // 1_000_000
     attributes = dict(action.attributes)
     first_image = attributes.pop("first_image_ns", None)
+    label, took = action.action.replace("_", " ").upper(), f"{action.duration_ns / 1e9:.2f} s ({action.outcome})"
     words = [action.action, action.source, *(value for value in (who.get("role"), who.get("setup")) if value)]
     fields: dict[str, Value | None] = {
         "time_end": max(action.end_ns // 1_000_000, start_ms + 1),
         "duration_ms": _milliseconds(action.duration_ns),
-        "text": f"{action.action.replace('_', ' ').upper()} {action.duration_ns / 1e9:.2f} s ({action.outcome})",
+        "text": f"{label} {took}",
+        "linked": _linked(action, label, took),
         "tags": ",".join(words),
         "outcome": action.outcome,
         "action_id": action.action_id,
@@ -201,6 +215,14 @@ def _action(action: Action, context: PointContext, tie: int, related: Related) -
         for container, used in usage.items():
             fields |= {f"{name}_{container}": _typed(kind, getattr(used, name)) for name, kind in USAGE_FIELDS.items()}
     return [Point("action", tags_of(context, action=action.action, **who), _known(fields), _untied(action.start_ns, tie))]
+
+
+def _linked(action: Action, label: str, took: str) -> str:
+    """The text of a region with links, relative to the board that it is on: what such actions cost, the curves of its time."""
+    around_ms = 5000
+    start_ms, end_ms = action.start_ns // 1_000_000 - around_ms, action.end_ns // 1_000_000 + around_ms
+    cost = f'<a href="../tracemark-costs?var-action={action.action}">{label}</a>'
+    return f'{cost} {took} <a href="../tracemark-resources?from={max(0, start_ms)}&to={end_ms}">curves</a>'
 
 
 def _totals(usage: Mapping[str, ActionUsage]) -> dict[str, Value | None]:
@@ -225,12 +247,9 @@ def _typed(kind: type, value: Any) -> Value | None:
 
 def _marker(marker: Marker, context: PointContext, tie: int, related: Related) -> list[Point]:
     who = _who(related.session)
-    tags = tags_of(context, action=marker.action, phase=marker.phase, source=who.get("source"), role=who.get("role"))
+    corrected = max(0, marker.wall_ns + (marker.offset_ns or 0))
     fields: dict[str, Value | None] = {
-        "setup": who.get("setup"),
-        "run": who.get("run"),
         "session": marker.session,
-        "action_id": marker.action_id,
         "seq": marker.seq,
         "wall_ns": marker.wall_ns,
         "mono_ns": marker.mono_ns,
@@ -238,24 +257,39 @@ def _marker(marker: Marker, context: PointContext, tie: int, related: Related) -
         "offset_error_ns": marker.offset_error_ns,
         "received_ns": marker.received_ns,
     }
-    corrected = max(0, marker.wall_ns + (marker.offset_ns or 0))
-    return [Point("action_event", tags, _known(fields), _untied(corrected, tie))]
+    tags = {"phase": marker.phase, "source": who.get("source")}
+    if who.get("source") == "replay":
+        # Of a real person it says that somebody is there, for counting; what was done comes with `action`, in company only.
+        fields |= {"setup": who.get("setup"), "run": who.get("run"), "action_id": marker.action_id}
+        tags |= {"action": marker.action, "role": who.get("role")}
+    return [Point("action_event", tags_of(context, **tags), _known(fields), _untied(corrected, tie))]
 
 
 def _transfer(transfer: Transfer, context: PointContext, tie: int, related: Related) -> list[Point]:
     bits = 8 * (transfer.down_bytes + transfer.up_bytes)
     fields: dict[str, Value | None] = {
+        "repetition": related.session.repetition if related.session else None,
         "duration_ms": _milliseconds(transfer.duration_ns),
         "down_bytes": transfer.down_bytes,
         "up_bytes": transfer.up_bytes,
         "packets": transfer.packets,
         "retransmitted": transfer.retransmitted,
+        "out_of_order": transfer.out_of_order,
+        "lost": transfer.lost,
         "throughput_bits_per_s": bits / (transfer.duration_ns / 1e9) if transfer.duration_ns > 0 else None,
         "session": transfer.session,
         "action_id": transfer.action_id,
     }
-    tags = tags_of(context, action=related.action, **_who(related.session))
+    scope = "action" if transfer.action_id else "repetition"
+    tags = tags_of(context, action=related.action, scope=scope, method=transfer.method, **_who(related.session))
     return [Point("transfer", tags, _known(fields), _untied(transfer.start_ns, tie))]
+
+
+def _rating(rating: Rating, context: PointContext, tie: int, related: Related) -> list[Point]:
+    who = _who(related.session)
+    who.pop("run", None)
+    fields: dict[str, Value] = {"ratings": 1, "score": rating.score}
+    return [Point("rating", tags_of(context, action=related.action, **who), fields, _untied(rating.time_ns, tie))]
 
 
 def _gap(gap: Gap, context: PointContext, _tie: int, _related: Related) -> list[Point]:
@@ -275,5 +309,6 @@ _MAKERS: Mapping[type[Any], Callable[[Any, PointContext, int, Related], list[Poi
     Action: _action,
     Marker: _marker,
     Transfer: _transfer,
+    Rating: _rating,
     Gap: _gap,
 }

@@ -19,6 +19,7 @@ Source = Literal["extension", "replay", "access-log"]
 Phase = Literal["begin", "end", "cancel"]
 Outcome = Literal["completed", "cancelled", "unfinished"]
 Setup = Literal["lan", "vpn", "wan"]
+TransferMethod = Literal["capture", "browser"]
 
 #: what may identify a session or an action: opaque, no meaning, safe in a URL and in line protocol
 OPAQUE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -37,6 +38,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _MAX_NS = 2**63 - 1
 _MAX_SEQ = 2**53 - 1
 _PHASES = frozenset(("begin", "end", "cancel"))
+_TRANSFER_METHODS = frozenset(("capture", "browser"))
 
 
 def check_opaque(value: str, name: str) -> None:
@@ -198,7 +200,12 @@ class Marker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """Bytes, packets and retransmissions of one action (or, with `action_id` None, of one repetition), from a capture."""
+    """Bytes, packets and retransmissions of one action (or, with `action_id` None, of one repetition).
+
+    `method` says who saw them: a `capture` (all bytes at the IP layer, first to last packet) or, where none is allowed, the
+    `browser` (bytes of its requests and answers; it knows no packets). `retransmitted`, `out_of_order` and `lost` are TCP
+    segments of both directions, as the client's side saw them.
+    """
 
     session: str
     action_id: str | None
@@ -206,12 +213,19 @@ class Transfer:
     duration_ns: int
     down_bytes: int
     up_bytes: int
-    packets: int
-    retransmitted: int
+    packets: int | None
+    retransmitted: int | None
+    method: TransferMethod = "capture"
+    out_of_order: int | None = None
+    lost: int | None = None
 
     def __post_init__(self) -> None:
         check_opaque(self.session, "session")
         _check_time(self.start_ns, "start_ns")
+        if self.method not in _TRANSFER_METHODS:
+            raise InvalidRecordError("a transfer's method is unknown", "send capture or browser")
+        if self.method == "capture" and (self.packets is None or self.retransmitted is None):
+            raise InvalidRecordError("a captured transfer has no packets", "send packets, retransmitted; or say browser")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,8 +99,8 @@ def _time(name: str) -> _Field:
     return _Field(name, _whole(0, MAX_NS), "integer nanoseconds")
 
 
-def _count(name: str) -> _Field:
-    return _Field(name, _whole(0, MAX_NS), "a whole number from 0")
+def _count(name: str, *, optional: bool = False) -> _Field:
+    return _Field(name, _whole(0, MAX_NS), "a whole number from 0", optional)
 
 
 def _word(name: str, longest: int = 128, *, optional: bool = False, nullable: bool = False) -> _Field:
@@ -141,7 +141,9 @@ SHAPES: Final[Mapping[str, tuple[type[Message], tuple[_Field, ...]]]] = {
             _ACTION_ID,
             _time("start_ns"),
             _time("duration_ns"),
-            *(_count(name) for name in ("down_bytes", "up_bytes", "packets", "retransmitted")),
+            *(_count(name) for name in ("down_bytes", "up_bytes")),
+            *(_count(name, optional=True) for name in ("packets", "retransmitted", "out_of_order", "lost")),
+            _Field("method", lambda value: value in ("capture", "browser"), "capture or browser", optional=True),
         ),
     ),
     "rating": (RatingReport, (_SEQ, _ACTION_ID, _time("time_ns"), _Field("score", _whole(1, 5), "1 to 5"))),

@@ -12,7 +12,7 @@ from typing import Protocol
 from sidecar.clock import Clock
 from sidecar.errors import JournalError, ShipLaterError, ShipRefusedError
 from sidecar.model.outbox import Refused
-from sidecar.model.points import PointContext, self_point, to_line
+from sidecar.model.points import Point, PointContext, self_point, to_line
 from sidecar.ship.batch import Batch, Batcher, ShippedJournal
 
 Health = Mapping[str, int | float | str]
@@ -70,11 +70,12 @@ class Delivery:
 
 
 class Shipper:
-    """Ships what the journal has behind its cursors, and every `self_every_s` seconds what `own_health` says.
+    """Ships what the journal has behind its cursors, and every `self_every_s` seconds what `own_health` and `own_points` say.
 
     A batch is kept until it is written; its cursors are committed to the journal afterwards: a crash sends it again, which
     changes nothing. A point that the store refuses is found by halving the batch, set aside in the journal with the reason, and
-    counted. The sidecar's own health is the one thing that is not in the journal: it is of now or of no use.
+    counted. The sidecar's own health and what it foretells are not in the journal: they are of now or of no use. Real people's
+    actions and ratings wait until `min_group` people stand behind them: see `crowd`.
     """
 
     def __init__(
@@ -87,18 +88,22 @@ class Shipper:
         grace_s: float = 60.0,
         idle_s: float = 1.0,
         own_health: Callable[[], Mapping[str, Health]] | None = None,
+        own_points: Callable[[], Sequence[Point]] = tuple,
         self_every_s: float = 10.0,
+        min_group: int = 1,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._journal = journal
         self._store = store
         self._clock = clock
         self._context = context
-        self._batcher = Batcher(journal, context, round(grace_s * 1e9))
+        self._batcher = Batcher(journal, context, round(grace_s * 1e9), min_group)
         self._idle_s = idle_s
         self._own_health = own_health
+        self._own_points = own_points
         self._self_every_ns = round(self_every_s * 1e9)
         self._next_self_ns = 0
+        self._told: tuple[Point, ...] = ()
         self._jitter = jitter
         self._pending: Batch | None = None
         self._failures_in_row = 0
@@ -147,6 +152,7 @@ class Shipper:
             "failed_calls": self._failures,
             "refused_points": self._refused,
             "refused_own_points": self._own_refused,
+            "held_groups": self._batcher.held_groups,
             "waiting_points": len(waits.lines) if waits else 0,
             "behind_s": behind,
             "reachable": int(self._failures_in_row == 0),
@@ -170,6 +176,10 @@ class Shipper:
             return []
         self._next_self_ns = self._clock.mono_ns() + self._self_every_ns
         points = [self_point(part, health, self._context, now) for part, health in self._own_health().items()]
+        told = tuple(self._own_points())
+        if told != self._told:
+            points += told
+            self._told = told
         return [line for point in points if (line := to_line(point))]
 
     def _failed(self, error: str, after_s: float | None) -> float:

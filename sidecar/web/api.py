@@ -16,7 +16,7 @@ from sidecar.analysis.usage import suppress
 from sidecar.errors import UsageFault
 from sidecar.journal.queries import ActionFilter
 from sidecar.model.outbox import ActionRow
-from sidecar.model.records import ActionUsage, Session
+from sidecar.model.records import Action, ActionUsage, Session, Transfer
 from sidecar.web.gather import gather
 from sidecar.web.open_actions import open_json
 from sidecar.web.parameters import Parameters
@@ -107,6 +107,22 @@ def api(parts: WebParts) -> Blueprint:
         table = gather(parts.reader(), wanted, min_group=parts.min_group, order=parts.catalogue.names)
         return _json({"from_ns": wanted.from_ns, "to_ns": wanted.to_ns} | table.as_json())
 
+    @paths.get("/transfers")
+    def transfers() -> Response:
+        given = parameters("from", "to", "run", *_PAGE)
+        from_ns, to_ns = given.window("-24h" if request.args.get("run") else "-15m")
+        limit = given.whole("limit", 1, MOST_ROWS, SOME_ROWS)
+        try:
+            found, more = parts.reader().replayed_transfers(
+                from_ns, to_ns, run=given.name("run"), limit=limit, cursor=given.cursor()
+            )
+        except UsageFault as fault:
+            raise bad_parameter("cursor", request.args["cursor"], "the next_cursor of an earlier answer") from fault
+        sessions = parts.reader().find(Session, {transfer.session for transfer in found})
+        actions = parts.reader().find(Action, {transfer.action_id for transfer in found if transfer.action_id})
+        rows = [transfer_json(one, sessions.get(one.session), actions.get(one.action_id or "")) for one in found]
+        return _json({"rows": rows, "next_cursor": more})
+
     @paths.get("/gaps")
     def gaps() -> Response:
         from_ns, to_ns = parameters("from", "to").window()
@@ -166,6 +182,15 @@ def action_json(row: ActionRow) -> dict[str, Any]:
         "clock_error_ns": action.clock_error_ns,
         "attributes": dict(action.attributes),
         "usage": {name: _usage_json(used) for name, used in sorted(row.usage.items())},
+    }
+
+
+def transfer_json(transfer: Transfer, session: Session | None, action: Action | None) -> dict[str, Any]:
+    """What one action or (without an action id) one whole repetition transferred, and the experiment that it belongs to."""
+    return {
+        **asdict(transfer),
+        "action": action.action if action else None,
+        **{name: getattr(session, name, None) for name in ("role", "scenario", "setup", "run", "repetition")},
     }
 
 

@@ -10,13 +10,17 @@ from typing import Any
 
 import pytest
 
+from sidecar.model.catalogue import load_catalogue
+from sidecar.model.records import Action, Session
 from tests.support.grafana import NOW_MS, START_MS, Asked, evaluate, interpolate, queries, rules
-from tests.support.grafana_site import HIDDEN, T0, MadeUpSite
+from tests.support.grafana_site import HIDDEN, LONELY, MIN_GROUP, T0, MadeUpSite
 from tests.support.influx import BUCKET, Influx, running_influx
 from tests.support.web import S
 
 pytestmark = pytest.mark.influx
 QUERIES = queries()
+#: what the newest run of the made-up site does at a higher price
+DEARER = load_catalogue().names[4]
 
 
 @pytest.fixture(scope="module")
@@ -216,11 +220,53 @@ def firing(influx: Influx, now_ms: int) -> dict[str, list[dict[str, str]]]:
     }
 
 
+def test_nobody_is_seen_alone(influx: Influx, site: MadeUpSite) -> None:
+    """What fewer people do than make a group is nowhere in InfluxDB, so no board and nobody who asks it can show it."""
+    assert len([record for record in site.lonely if isinstance(record, Action)]) == MIN_GROUP - 1
+    every = {dict(point.tags)["action"] for point in influx.points("action") if dict(point.tags)["source"] == "extension"}
+    assert every
+    assert LONELY not in every
+    alone = {record.session for record in site.lonely if isinstance(record, Session)}
+    for measurement in ("action", "action_event", "rating", "transfer", "http_request"):
+        assert not [point for point in influx.points(measurement) if point.fields.get("session") in alone], measurement
+    real = [point for point in influx.points("action_event") if dict(point.tags)["source"] == "extension"]
+    assert real
+    assert not any("action" in dict(point.tags) or "action_id" in point.fields for point in real)
+
+
+def test_ratings_are_those_that_were_given(influx: Influx) -> None:
+    (row,) = (row for row in table(ask(influx, the("experience", "Ratings A"))) if row["role"] == "researcher")
+    assert (row["action"], row["n"]) == ("login", 3)
+    assert 2 <= row["worst"] <= row["mean"] <= 5
+
+
+def test_headroom_tells_what_fits_beside_who_is_there(influx: Influx) -> None:
+    (row,) = table(ask(influx, the("overview", "Users until the first limit A")))
+    assert row["low"] <= row["headroom"] <= row["high"]
+    assert row["headroom"] == pytest.approx(max(0, row["users that fit"] - row["users now"]))
+    assert (row["first to end"], row["resource"]) == ("the machine", "cpu")
+    assert row["because"].startswith("the machine, cpu: ")
+
+
+def test_the_verdict_names_the_action_that_became_dearer(influx: Influx) -> None:
+    rows = table(ask(influx, the("baseline", "Verdict on the newest run A")))
+    assert {(row["action"], row["metric"]) for row in rows if row["verdict"] == "worse"} == {(DEARER, "cpu")}
+    (row,) = (row for row in rows if (row["action"], row["metric"]) == (DEARER, "cpu"))
+    assert row["low"] < 40 < row["high"] + 8
+    assert (row["run"], row["baseline"], row["restarts"]) == ("after", "before", 5)
+
+
+def test_a_run_that_began_again_is_a_route_change(influx: Influx) -> None:
+    (row,) = table(ask(influx, the("network", "Route changes A")))
+    assert (row["run"], row["setup"], row["role"], row["route changes"]) == ("run-2", "lan", "researcher", 1)
+
+
 def test_alerts_fire_for_what_is_wrong_and_for_nothing_else(influx: Influx) -> None:
     """On the made-up site the viewer is slow and a log cannot be read."""
     assert firing(influx, NOW_MS) == {
         "tracemark-slow-open-viewer": [{"site": "lab", "action": "open_viewer"}],
         "tracemark-gap": [{"site": "lab", "part": "nginx_log"}],
+        "tracemark-verdict": [{"site": "lab", "action": DEARER, "metric": "cpu"}],
     }
 
 
@@ -237,6 +283,7 @@ def test_alerts_fire_on_a_site_in_trouble(influx: Influx) -> None:
             f"docker_container_mem,container_name=xnat-web,engine_host=h,site=lab,source=docker usage_percent=97 {time_ns}",
             f"tracemark_self,engine_host=h,part=ship,site=lab behind_s={400 + second} {time_ns}",
             f"tracemark_self,engine_host=h,part=journal,site=lab dropped={second} {time_ns}",
+            f"headroom,engine_host=h,site=lab short=1.5 {time_ns}",
             f"action,action=login,engine_host=h,site=lab,source=replay duration_ms=1000 {time_ns}",
             f"action,action=login,engine_host=h,site=lab,source=extension duration_ms=2000 {time_ns + 1}",
         ]
@@ -251,6 +298,7 @@ def test_alerts_fire_on_a_site_in_trouble(influx: Influx) -> None:
         "tracemark-regression",
         "tracemark-lag",
         "tracemark-dropped",
+        "tracemark-headroom",
     }
     # Nothing came of the sidecar itself: no data, which this rule takes as an alert.
     assert judged["tracemark-silent"] == {}

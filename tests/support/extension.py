@@ -98,6 +98,20 @@ def load_package() -> ModuleType:
     return module
 
 
+def carry(build: Path, **settings: Any) -> Path:
+    """Let the packages of a build carry settings, as a policy would."""
+    for defaults in build.glob("*/defaults.json"):
+        defaults.write_text(json.dumps(json.loads(defaults.read_text(encoding="utf-8")) | settings), encoding="utf-8")
+    return build
+
+
+def build_whole(folder: Path, settings: Mapping[str, Any], **baked: Any) -> Path:
+    """The extension as it is, with settings that a policy would carry."""
+    package = load_package()
+    package.build(folder, package.Baked(**baked))
+    return carry(folder, **settings)
+
+
 def build_for_test(folder: Path, key: Path | None = None, permissions: tuple[str, ...] = (), **baked: Any) -> Path:
     """The extension with PAGE_SIDE for its page side; optional `permissions` are required instead, for nobody can be asked."""
     package = load_package()
@@ -108,7 +122,7 @@ def build_for_test(folder: Path, key: Path | None = None, permissions: tuple[str
     manifest["optional_permissions"] = [one for one in manifest["optional_permissions"] if one not in permissions]
     (source / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     sites = source / "lib" / "sites.js"
-    listed = json.dumps(["lib/browser.js", "content.js"])
+    listed = json.dumps(["lib/browser.js", "lib/rules.js", "content.js"])  # the background reads the rules, too
     text = sites.read_text(encoding="utf-8")
     begin = text.index("export const CONTENT_FILES")
     sites.write_text(

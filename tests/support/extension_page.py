@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from selenium import webdriver
@@ -87,6 +87,29 @@ class Told:
     phase: str | None
     attrs: dict[str, Any]
 
+    @classmethod
+    def of(cls, items: list[dict[str, Any]]) -> list[Told]:
+        """The actions that these markers amount to, by their begin."""
+        over = {item["action_id"]: item for item in items if item["phase"] != "begin"}
+        found = []
+        for item in items:
+            if item["phase"] != "begin":
+                continue
+            last = over.get(item["action_id"])
+            end_ms, phase, attrs = (last["wall_ms"], last["phase"], last["attrs"]) if last else (None, None, {})
+            found.append(cls(action=item["action"], begin_ms=item["wall_ms"], end_ms=end_ms, phase=phase, attrs=attrs))
+        return sorted(found, key=lambda told: told.begin_ms)
+
+
+class Teller(Protocol):
+    """Where a test reads what the extension has told."""
+
+    def items(self) -> list[dict[str, Any]]:
+        """All markers so far."""
+
+    def actions(self) -> list[Told]:
+        """The actions that they amount to, by their begin."""
+
 
 class Collector:
     """Receives what the background hands over."""
@@ -115,16 +138,7 @@ class Collector:
 
     def actions(self) -> list[Told]:
         """The actions that the markers amount to, by their begin."""
-        items = self.items()
-        over = {item["action_id"]: item for item in items if item["phase"] != "begin"}
-        found = []
-        for item in items:
-            if item["phase"] != "begin":
-                continue
-            last = over.get(item["action_id"])
-            end_ms, phase, attrs = (last["wall_ms"], last["phase"], last["attrs"]) if last else (None, None, {})
-            found.append(Told(action=item["action"], begin_ms=item["wall_ms"], end_ms=end_ms, phase=phase, attrs=attrs))
-        return sorted(found, key=lambda told: told.begin_ms)
+        return Told.of(self.items())
 
     def close(self) -> None:
         """Stop listening."""
@@ -163,10 +177,12 @@ def pack(folder: Path, collector: Collector, *, state: dict[str, Any] | None = N
 class Person:
     """Native input in a browser, and what the page knows to be true of it."""
 
-    def __init__(self, driver: webdriver.Chrome, collector: Collector, downloads: Path) -> None:
+    def __init__(self, driver: webdriver.Chrome | webdriver.Firefox, collector: Teller, downloads: Path) -> None:
         self.driver = driver
         self.collector = collector
         self.downloads = downloads
+        #: Firefox's driver begins a drag and never drops
+        self.drags = isinstance(driver, webdriver.Chrome)
 
     def find(self, selector: str) -> WebElement:
         """The first element that is there and shown."""
@@ -201,7 +217,8 @@ class Person:
 
     def truth(self) -> list[tuple[str, float, Any]]:
         """What this tab has noted so far, of all its documents: (what, time, detail)."""
-        return [(row[0], row[1], row[2]) for row in self.run("return window.truth ? window.truth.all() : []")]
+        rows = self.run("return window.truth ? window.truth.all() : []")
+        return [(row[0], row[1], row[2]) for row in rows or ()]  # Firefox gives none while a document is left
 
     def until(self, what: str, since_ms: float, detail: str = "") -> float:
         """The time of the first such row since then, as soon as there is one."""
@@ -240,6 +257,7 @@ class Person:
 
     def complaints(self) -> list[str]:
         """What the browser's console holds against anybody."""
+        assert isinstance(self.driver, webdriver.Chrome), "Firefox's console cannot be read"
         entries = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [str(entry["message"]) for entry in entries if entry["level"] == "SEVERE"]
 

@@ -30,6 +30,7 @@ class Visit:
         self.lab = lab
         self.url = lab.url + lab.context_path
         self._since_ms = 0.0
+        self._at_login = False
 
     def _now(self) -> float:
         self._since_ms = self.person.now()
@@ -50,9 +51,20 @@ class Visit:
 
     # pages
 
+    def login_page(self) -> Truth:
+        """The login page by its address."""
+        person = self.person
+        since = self._now()
+        person.driver.get(self.url + "/app/template/Login.vm")
+        begin = person.until("document", since - 2, "Login.vm")
+        self._at_login = True
+        return Truth(action="page_load", begin_ms=begin, end_ms=self._loaded("Login.vm", begin))
+
     def log_in(self, user: str = "researcher", password: str | None = None, way: str = "click") -> Truth:
         person = self.person
-        person.driver.get(self.url + "/app/template/Login.vm")
+        if not self._at_login:
+            person.driver.get(self.url + "/app/template/Login.vm")
+        self._at_login = False
         person.find("#username").send_keys(user)
         field = person.find("#password")
         field.send_keys(password or self.lab.users[user])
@@ -92,14 +104,18 @@ class Visit:
         return self.person.until("pagehide", since)
 
     def home_in_viewer(self) -> Truth:
-        """The viewer has no way home but the address."""
-        return Truth(action="page_load", begin_ms=self.home_by_address(), end_ms=self._loaded("Index.vm", self._since_ms))
+        """The viewer has no way home but the address: of that nobody sees anything before the document."""
+        since = self._now()
+        self.home_by_address()
+        begin = self.person.until("document", since - 2, "Index.vm")
+        return Truth(action="page_load", begin_ms=begin, end_ms=self._loaded("Index.vm", begin))
 
     def project(self) -> Truth:
         since = self._now()
         self.person.click("#project_list a[data-project=COVID19_CT]")
         begin = self.person.until("click", since)
-        return Truth(action="page_load", begin_ms=begin, end_ms=self.person.until("drawn", begin, "listing .*ready"))
+        drawn = self.person.until("drawn", begin, "listing .*ready")
+        return Truth(action="page_load", begin_ms=begin, end_ms=drawn)
 
     def session(self) -> Truth:
         """From a listing of sessions to the one with images."""
@@ -187,8 +203,10 @@ class Visit:
 
     def _download(self, selector: str) -> Truth:
         before = set(self.person.downloads.iterdir())
+        element = self.person.find(selector)
+        self.person.run("arguments[0].scrollIntoView({block: 'center'})", element)
         since = self._now()
-        self.person.click(selector)
+        self.person.act().click(element).perform()  # a plain click waits in Firefox for a page that never comes
         begin = self.person.until("click", since)
 
         def arrived() -> Path | None:

@@ -55,6 +55,7 @@ CHOSEN = {
     "run": "run-2",
     "baseline": "run-1",
     "container": "xnat-web",
+    "scope": "action",
 }
 
 

@@ -6,21 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sidecar.clock import ManualClock
+from sidecar.clock import Clock, ManualClock
 from sidecar.config import load
 from sidecar.journal.queries import Reader
 from sidecar.journal.sqlite import SqliteJournal
 from sidecar.model.points import PointContext
-from sidecar.model.records import Action, Gap, Marker, Record, Sample, Setup, Transfer
+from sidecar.model.records import Action, Gap, Marker, Rating, Record, Sample, Session, Setup, Transfer
 from sidecar.service import Service
 from sidecar.ship.influx import InfluxStore
 from sidecar.ship.rollup import Rollup
 from sidecar.ship.shipper import Shipper
+from sidecar.web.gather_capacity import Wanted
+from sidecar.web.outlook import Outlook
 from tests.support.grafana import START_MS
 from tests.support.influx import BUCKET, TOKEN, Influx
+from tests.support.replays import recorded, replays
 from tests.support.web import Lab, S
 
 T0 = START_MS * 10**6
+#: so many real people are a group here, and what only fewer of them do
+MIN_GROUP, LONELY = 3, "annotate"
 #: nothing is seen of xnat-web here
 HIDDEN = (T0 + 500 * S, T0 + 530 * S)
 
@@ -43,6 +48,7 @@ class MadeUpSite:
         self.frames = [_frame(sample) for sample in self.cgroup if sample.time_ns % S == 0]
         self._actions()
         self._requests()
+        self.lonely = self._alone()
         self._journal = folder / "journal.sqlite"
         self._log = folder / "access.log"
 
@@ -61,15 +67,27 @@ class MadeUpSite:
         service = Service(load(settings), clock)
         with SqliteJournal(self._journal) as journal:
             self.lab.fill(journal, self.cgroup)
-            journal.append([*self.frames, *self._markers(), *self._transfers()])
+            journal.append([*self.frames, *self._markers(), *self._transfers(), *self._ratings(), *self.lonely])
             store = InfluxStore(influx.url, TOKEN, "lab", BUCKET)
             context = PointContext(site="lab", engine_host="host-1")
-            shipper = Shipper(journal, store, clock, context, own_health=service.health, jitter=lambda: 0.5)
+            outlook = self._outlook(clock, context)
+            shipper = Shipper(
+                journal,
+                store,
+                clock,
+                context,
+                own_health=service.health,
+                own_points=outlook.points,
+                min_group=MIN_GROUP,
+                jitter=lambda: 0.5,
+            )
             while clock.wall_ns() <= T0 + 1290 * S:
                 while not shipper.step():
                     pass
                 assert shipper.health()["reachable"], shipper.health()["last_error"]
                 clock.advance(10)
+                if clock.wall_ns() // S % 60 == 0:
+                    outlook.step()
             assert shipper.health()["refused_points"] == 0
             reader = Reader(self._journal)
             rollup = Rollup(journal, reader, store, clock, context)
@@ -79,6 +97,43 @@ class MadeUpSite:
             reader.close()
             assert rollup.health()["written_points"], rollup.health()
         service.stop()
+
+    def _outlook(self, clock: Clock, context: PointContext) -> Outlook:
+        """Of a journal of its own: two replayed experiments, five blocks each."""
+        path = self._journal.with_name("runs.sqlite")
+        baseline, candidate = replays(3, {(0, "action_4"): 0.4})
+        with SqliteJournal(path) as journal:
+            journal.append(recorded(baseline, candidate, T0 - 6800 * S))
+        wanted = Wanted(targets={"open_viewer": 30.0}, cpu_limits={"machine": 8.0})
+        return Outlook(lambda: Reader(path), clock, context, wanted, baseline="before", least=1)
+
+    def _alone(self) -> list[Record]:
+        """Two real people who do and rate what nobody else does on that day."""
+        made: list[Record] = []
+        for number in range(MIN_GROUP - 1):
+            session = Session(
+                session=f"alone-{number:04}", source="extension", client="lab", started_ns=T0 + 600 * S, role="researcher"
+            )
+            lone = replace(
+                self.lab.actions[0],
+                action_id=f"alone-{number:04}-0",
+                action=LONELY,
+                session=session.session,
+                source="extension",
+                start_ns=T0 + (610 + number) * S,
+            )
+            made += [session, lone, Rating(session=session.session, action_id=lone.action_id, time_ns=T0 + 650 * S, score=1)]
+        return made
+
+    def _ratings(self) -> list[Record]:
+        """Every real person's opinion of one action."""
+        real = {session.session for session in self.lab.sessions if session.source == "extension"}
+        logins = [action for action in self.lab.actions if action.action == "login" and action.session in real]
+        assert len(logins) >= MIN_GROUP
+        return [
+            Rating(session=str(action.session), action_id=action.action_id, time_ns=action.end_ns + S, score=2 + number % 4)
+            for number, action in enumerate(logins)
+        ]
 
     def _sessions(self) -> None:
         replayed: Sequence[tuple[Setup, str]] = (("lan", "run-1"), ("vpn", "run-1"), ("lan", "run-2"), ("vpn", "run-2"))
@@ -90,6 +145,9 @@ class MadeUpSite:
             for role in ("researcher", "radiologist"):
                 self.lab.sit(role, at_s, source="extension")
                 self.lab.sessions[-1] = replace(self.lab.sessions[-1], setup=None, run=None, repetition=None, scenario=None)
+        # The route changed: the run began again at its first repetition.
+        self.lab.sit("researcher", 900)
+        self.lab.sessions[-1] = replace(self.lab.sessions[-1], setup="lan", run="run-2", repetition=1)
 
     def _actions(self) -> None:
         self.lab.act("upload", T0 + 300 * S, 20 * S, None)

@@ -107,6 +107,11 @@ def transfer(start_ns: int = T0, **changes: Any) -> Transfer:
     return Transfer(**(given | changes), start_ns=start_ns)
 
 
+def rating(time_ns: int = T0, **changes: Any) -> Rating:
+    given: dict[str, Any] = {"session": "session-1", "action_id": "action-01", "score": 4}
+    return Rating(**(given | changes), time_ns=time_ns)
+
+
 def gap(start_ns: int = T0, end_ns: int | None = None, **changes: Any) -> Gap:
     given: dict[str, Any] = {"part": "docker", "subject": "xnat-web", "reason": "the engine is gone"}
     return Gap(**(given | changes), start_ns=start_ns, end_ns=end_ns)
@@ -203,6 +208,14 @@ usages = st.builds(
     hz=_floats,
     overlapped=st.integers(0, 2),
 )
-transfers = st.builds(transfer, start_ns=_times, session=_ids, action_id=st.none() | _action_ids, down_bytes=_counters)
+transfers = st.builds(
+    transfer,
+    start_ns=_times,
+    session=_ids,
+    action_id=st.none() | _action_ids,
+    down_bytes=_counters,
+    out_of_order=st.none() | _counters,
+    lost=st.none() | _counters,
+) | st.builds(transfer, start_ns=_times, session=_ids, packets=st.none(), retransmitted=st.none(), method=st.just("browser"))
 ratings = st.builds(Rating, session=_ids, action_id=st.none() | _action_ids, time_ns=_times, score=st.integers(1, 5))
 records: st.SearchStrategy[Record] = st.one_of(samples, requests, sessions, markers, gaps, actions, usages, transfers, ratings)

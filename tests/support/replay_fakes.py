@@ -88,14 +88,41 @@ class FakeBrowser:
     def go(self, url: str) -> None:
         self._do(f"go {url}")
 
-    def aim(self, element: object) -> str | None:
+    def aim(self, element: object, at: Sequence[float] | None = None) -> str | None:
         if self.obstacles:
             return self.obstacles.pop(0)
-        self._do(f"aim {element}")
+        self._do(f"aim {element}" + (f" at {at}" if at else ""))
         return None
 
-    def click(self) -> None:
-        self._do("click")
+    def click(self, *, button: str = "left", hold: str | None = None, times: int = 1) -> None:
+        self._do(" ".join(["click", *([button] if button != "left" else []), *([f"with {hold}"] if hold else [])] * times))
+
+    def drag(self, dx: float, dy: float, *, button: str = "left") -> None:
+        self._do(f"drag {dx:g} {dy:g} {button}")
+
+    def wheel_pixels(self, dx: int, dy: int) -> None:
+        self._do(f"wheel_pixels {dx} {dy}")
+
+    def choose_file(self, element: object, path: str) -> None:
+        self._do(f"choose_file {element} {Path(path).name}")
+
+    def resize(self, width: int, height: int) -> None:
+        self._do(f"resize {width} {height}")
+
+    def enter_frame(self, element: object) -> None:
+        self._do(f"enter_frame {element}")
+
+    def leave_frame(self, *, to_top: bool) -> None:
+        self._do(f"leave_frame {'top' if to_top else 'parent'}")
+
+    def go_to_tab(self, which: str | None, path: str | None) -> str | None:
+        if self.obstacles:
+            return self.obstacles.pop(0)
+        self._do(f"tab {which or path}")
+        return None
+
+    def close_tab(self) -> None:
+        self._do("close_tab")
 
     def keys(self, text: str) -> None:
         self._do(f"keys {text}")

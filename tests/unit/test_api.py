@@ -8,6 +8,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 
 from sidecar.clock import ManualClock
 from sidecar.errors import PortTakenError
-from sidecar.model.records import Gap
+from sidecar.model.records import Action, Gap, Transfer
 from sidecar.web import parameters
 from sidecar.web.app import create_app
 from sidecar.web.metrics import prometheus
@@ -139,6 +140,42 @@ def test_usage_has_rows_intervals_and_idle_use(client: FlaskClient) -> None:
     tables = body["tables"]
     assert isinstance(tables, list)
     assert [table["title"] for table in tables] == ["researcher", "radiologist"]
+
+
+def test_transfers_tell_their_action_and_the_experiment(tmp_path: Path) -> None:
+    with site(tmp_path, ManualClock(T0 + 60 * S)) as made:
+        one = replace(session("s-replayed", run="run-1"), setup="wan", repetition=3)
+        sizes: Any = {"duration_ns": S, "down_bytes": 900, "up_bytes": 30}
+        captured = Transfer(
+            session="s-replayed", action_id="action-01", start_ns=T0, packets=9, retransmitted=2, out_of_order=1, lost=0, **sizes
+        )
+        browsed = Transfer(
+            session="s-replayed", action_id=None, start_ns=T0 + 1, packets=None, retransmitted=None, method="browser", **sizes
+        )
+        done = Action(
+            action_id="action-01",
+            action="login",
+            session="s-replayed",
+            source="replay",
+            start_ns=T0,
+            duration_ns=S,
+            outcome="completed",
+        )
+        made.journal.append([one, done, captured, browsed])
+        client = create_app(made.parts()).test_client()
+        first = get(client, f"/api/v1/transfers?from={T0}&run=run-1&limit=1")
+        ((row,), cursor) = first["rows"], first["next_cursor"]
+        assert (row["action"], row["method"], row["setup"], row["run"], row["repetition"]) == (
+            "login",
+            "capture",
+            "wan",
+            "run-1",
+            3,
+        )
+        assert (row["packets"], row["retransmitted"], row["out_of_order"], row["lost"]) == (9, 2, 1, 0)
+        (row,) = get(client, f"/api/v1/transfers?from={T0}&cursor={cursor}")["rows"]
+        assert (row["action"], row["method"], row["packets"], row["down_bytes"]) == (None, "browser", None, 900)
+        assert get(client, f"/api/v1/transfers?from={T0}&run=another")["rows"] == []
 
 
 def test_gaps_tell_their_reason(client: FlaskClient) -> None:
@@ -285,7 +322,7 @@ def test_a_journal_that_cannot_be_read_is_an_answer_and_not_a_crash(tmp_path: Pa
 def test_an_empty_journal_answers_empty(tmp_path: Path) -> None:
     with site(tmp_path) as made:
         client = create_app(made.parts()).test_client()
-        for path in ("containers", "actions", "requests", "gaps", "usage"):
+        for path in ("containers", "actions", "requests", "transfers", "gaps", "usage"):
             assert get(client, f"/api/v1/{path}")["rows"] == []
         assert get(client, "/api/v1/samples?container=xnat-web")["rows"] == []
 

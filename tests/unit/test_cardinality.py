@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
+from sidecar.analysis.compare import EVERYTHING, METRICS
 from sidecar.collect.routes import Routes
 from sidecar.model.catalogue import load_catalogue
-from sidecar.model.points import Point, PointContext, Related, self_point, to_points
+from sidecar.model.points import Point, PointContext, Related, headroom_point, self_point, to_points, verdict_point
 from sidecar.model.records import Action, Request, SampleSource, Server, Session, Source
 from sidecar.service import ROUTES
 from sidecar.ship.rollup_points import MINUTE_NS, RequestMinute, minute_of, minute_points
@@ -60,6 +61,8 @@ def of_session(session: Session, chosen: random.Random, actions: Iterable[str], 
         if session.source == "replay":
             transfer = make.transfer(start, session=session.session, action_id=action_id)
             yield from to_points(transfer, CONTEXT, number, Related(session=session, action=name))
+        rating = make.rating(start, session=session.session, action_id=action_id)
+        yield from to_points(rating, CONTEXT, number, Related(session=session, action=name))
 
 
 def of_people(sessions: int) -> Iterator[Point]:
@@ -164,6 +167,7 @@ def of_the_sidecar() -> Iterator[Point]:
         "retention",
         "ship",
         "rollup",
+        "outlook",
         "journal",
         "markers",
     )
@@ -173,6 +177,13 @@ def of_the_sidecar() -> Iterator[Point]:
         yield from to_points(make.gap(part=part, subject=subject), CONTEXT)
 
 
+def of_the_outlook() -> Iterator[Point]:
+    """Headroom, and verdicts on everything that can be compared."""
+    yield headroom_point(CONTEXT, T0, {"users_now": 3, "container": "xnat-web"})
+    for name, metric in itertools.product((*ACTIONS, EVERYTHING), METRICS):
+        yield verdict_point(CONTEXT, T0, action=name, metric=metric, fields={"code": 0, "candidate": f"run-{T0}"})
+
+
 def series(points: Iterable[Point]) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     return {(point.measurement, point.tags) for point in points}
 
@@ -180,7 +191,7 @@ def series(points: Iterable[Point]) -> set[tuple[str, tuple[tuple[str, str], ...
 @pytest.fixture(scope="module")
 def month() -> set[tuple[str, tuple[tuple[str, str], ...]]]:
     return series(
-        itertools.chain(of_people(2000), of_runs(40), of_containers(), of_requests(8000), of_the_sidecar()),
+        itertools.chain(of_people(2000), of_runs(40), of_containers(), of_requests(8000), of_the_sidecar(), of_the_outlook()),
     )
 
 
@@ -191,6 +202,9 @@ def test_a_month_stays_under_5000_series(month: set[tuple[str, tuple[tuple[str, 
     assert by_measurement["docker_container_cpu"] == by_measurement["docker_container_cpu_1m"] == 30
     assert by_measurement["http_request"] > 3 * ROUTES
     assert by_measurement["action"] >= len(ACTIONS) * len(ROLES) * len(SETUPS) * len(SOURCES)
+    assert by_measurement["verdict"] == 2 * (len(ACTIONS) + 1)
+    assert by_measurement["headroom"] == 1
+    assert by_measurement["rating"] <= (len(ACTIONS) + 1) * len(SOURCES) * (len(ROLES) + 1) * len(SETUPS)
     assert by_measurement["http_request_1m"] <= by_measurement["http_request"]
 
 

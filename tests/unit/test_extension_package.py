@@ -80,7 +80,7 @@ def test_a_package_holds_the_catalogue_and_every_file_that_its_manifest_names(tm
 def test_the_permissions_are_the_least() -> None:
     made = manifest()
     assert set(made["permissions"]) == ALLOWED
-    assert made["optional_permissions"] == ["downloads"]
+    assert made["optional_permissions"] == ["downloads", "webRequest"]
     assert "host_permissions" not in made
     assert "content_scripts" not in made
 

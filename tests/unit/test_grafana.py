@@ -24,6 +24,8 @@ from sidecar.clock import ManualClock
 from sidecar.config import load
 from sidecar.model.catalogue import load_catalogue
 from sidecar.model.measurements import SCHEMA
+from sidecar.model.points import PointContext, to_points
+from sidecar.model.records import Action
 from sidecar.service import Service
 from tests.support.grafana import GRAFANA, Asked, boards, interpolate, queries, round_interval, rules
 
@@ -186,7 +188,7 @@ def test_a_panel_is_explained_and_has_units(uid: str, panel: dict[str, Any]) -> 
 #: columns of words, and numbers that are part of a link
 WITHOUT_UNIT = {
     "Time", "action", "source", "role", "setup", "run", "outcome", "route", "method", "status_class", "container_name", "part",
-    "subject", "reason", "lasts still", "to",
+    "subject", "reason", "metric", "verdict", "baseline", "first to end", "resource", "because", "lasts still", "to",
 }  # fmt: skip
 
 
@@ -237,6 +239,24 @@ def test_links_lead_to_boards_and_variables_that_there_are() -> None:
     }
 
 
+def test_a_region_leads_to_its_action() -> None:
+    """A region has no data link: its text has links, relative to the board that it is on."""
+    did = Action(
+        action_id="action-01", action="open_viewer", session="session-1", source="replay",
+        start_ns=10**18, duration_ns=3 * 10**9, outcome="completed",
+    )  # fmt: skip
+    (point,) = to_points(did, PointContext(site="lab", engine_host="host"))
+    links = re.findall(r'<a href="\.\./([\w-]+)\?([^"]+)">', str(point.fields["linked"]))
+    assert [uid for uid, _ in links] == ["tracemark-costs", "tracemark-resources"]
+    assert "var-action" in links[0][1]
+    assert {one["name"] for one in BOARDS["tracemark-costs"]["templating"]["list"]} >= {"action"}
+    assert links[0][1] == "var-action=open_viewer"
+    begin, end = (int(ms) for ms in re.findall(r"=(\d+)", links[1][1]))
+    assert begin <= 10**12 < 10**12 + 3000 <= end <= 10**12 + 15_000
+    entry = next(one for one in BOARDS["tracemark-resources"]["annotations"]["list"] if one["name"] == "OPEN VIEWER")
+    assert '"linked" AS "text"' in entry["target"]["query"]
+
+
 def test_cpu_is_blue_on_the_left_and_memory_red_on_the_right() -> None:
     (panel,) = (panel for _, panel in PANELS if panel["title"] == "CPU and memory of $container")
     cpu, memory = ({p["id"]: p["value"] for p in one["properties"]} for one in panel["fieldConfig"]["overrides"])
@@ -252,7 +272,7 @@ def test_each_class_of_actions_has_regions_in_its_own_colour() -> None:
         target = entry["target"]
         assert (target["rawQuery"], target["resultFormat"]) == (True, "table")
         # The names that Grafana's mapper looks for; a column called id would merge events, fromAnnotations would make points.
-        assert re.findall(r'AS "(\w+)"', target["query"]) == ["timeEnd", "title"]
+        assert re.findall(r'AS "(\w+)"', target["query"]) == ["timeEnd", "text", "title"]
         assert '"id"' not in target["query"]
         assert "fromAnnotations" not in target
         assert '"time_end" >= ${__from}' in target["query"]
@@ -290,6 +310,35 @@ def test_rows_that_are_not_summed_up_are_limited(asked: Asked) -> None:
 def test_no_window_gives_more_than_2000_points(window_ms: int) -> None:
     interval = max(1000, round_interval(window_ms / MAX_POINTS))
     assert window_ms / interval + 1 <= 2000
+
+
+# the study
+
+
+def test_every_figure_and_table_of_the_study_has_its_panel() -> None:
+    readme = (GRAFANA / "README.md").read_text(encoding="utf-8")
+    table = readme.partition("## The study's figures and tables\n")[2].partition("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")][2:]
+    titles = {(board["title"], panel["title"]) for board in BOARDS.values() for panel in board["panels"]}
+    for row in rows:
+        assert (row[2], row[3]) in titles, row
+    told = {row[0] for row in rows}
+    assert told == {"Fig 7 A, B", "Fig 7 C, D", "Fig 8 A, B", "Fig 9 A to D", "Table 1", "Table 2"}
+
+
+def test_the_targets_of_alerts_are_those_of_capacity() -> None:
+    from grafana.alerts import TARGETS_S
+
+    assert load({})["targets"] == TARGETS_S
+
+
+def test_no_board_shows_whose_an_action_is() -> None:
+    """Sessions make lanes and are counted; no panel's column, name or link tells one."""
+    for asked in QUERIES:
+        if '"session"' in asked.text and "count(distinct" not in asked.text:
+            assert asked.place == "Actions by session A"
+    (panel,) = (panel for _, panel in PANELS if panel["title"] == "Actions by session")
+    assert "session" not in json.dumps(panel["fieldConfig"])
 
 
 # alerts and provisioning

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -34,7 +35,7 @@ from sidecar.journal.queries import Reader
 from sidecar.journal.rows import TABLES
 from sidecar.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, _statements
 from sidecar.journal.sqlite import SqliteJournal
-from sidecar.model.records import Action, Request, Sample
+from sidecar.model.records import Action, Request, Sample, Transfer
 from tests.conftest import ROOT
 from tests.support import journal as make
 from tests.support.journal import T0
@@ -90,6 +91,9 @@ def test_tables_have_a_column_for_every_attribute(path: Path) -> None:
 # versions
 
 
+_OLD_TRANSFER: Any = {"duration_ns": 1, "down_bytes": 2, "up_bytes": 3, "packets": 4, "retransmitted": 5, "method": "capture"}
+
+
 def journal_of_version(path: Path, version: int) -> None:
     with sqlite3.connect(path) as db:
         for step in MIGRATIONS[:version]:
@@ -103,6 +107,11 @@ def journal_of_version(path: Path, version: int) -> None:
             "INSERT INTO requests (position, server, start_ns, method) VALUES (41, 1, ?, 2)",
             (T0,),
         )
+        db.execute(
+            "INSERT INTO transfers (position, session, start_ns, duration_ns, down_bytes, up_bytes, packets, retransmitted) "
+            "VALUES (40, 'session-1', ?, 1, 2, 3, 4, 5)",
+            (T0,),
+        )
     db.close()
 
 
@@ -113,8 +122,12 @@ def test_a_journal_of_an_older_version_is_brought_forward(path: Path, version: i
         assert journal.note("key") == "from the old one"
         ((position, found),) = journal.read(Request)
         assert (position, found.server, found.method, found.start_ns) == (41, "nginx", "GET", T0)
-        journal.append([make.request()])
+        assert journal.read(Transfer) == [
+            (40, Transfer(session="session-1", action_id=None, start_ns=T0, **_OLD_TRANSFER)),
+        ]
+        journal.append([make.request(), told_by_browser := make.transfer(method="browser", packets=None, retransmitted=None)])
         assert journal.read(Request)[-1][0] == 42
+        assert journal.read(Transfer)[-1][1] == told_by_browser
         journal.set_aside([], {"moved": "yes"})
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.locate import STRATEGIES, Locator, LocatorError, look
+from replay.locate import STRATEGIES, BadLocatorError, Locator, LocatorError, Seen, look
 from tests.support.replay_fakes import FakeBrowser, seen
 
 BEST, SECOND = Locator.parse("id=best"), Locator.parse("css=.second")
@@ -39,6 +40,34 @@ def test_the_next_locator_is_taken_when_the_best_one_finds_nothing_usable(tmp_pa
     found, _ = look(page, [BEST, SECOND])
     assert found is not None
     assert (found.element, found.rank, found.locator) == ("c", 1, SECOND)
+
+
+class Broken(FakeBrowser):
+    """A browser that cannot read some locators."""
+
+    def find(self, locator: Locator) -> Sequence[Seen]:
+        if "[[" in locator.value:
+            raise BadLocatorError(f"{locator} cannot be read by the browser", "correct it")
+        return super().find(locator)
+
+
+def test_a_locator_that_cannot_be_read_is_passed_over_and_alone_ends_the_search(tmp_path: Path) -> None:
+    page = Broken(tmp_path)
+    bad = Locator.parse("css=[[")
+    found, _ = look(page, [bad, Locator.parse("css=#go")])
+    assert found is not None
+    assert found.rank == 1
+    assert look(page, [bad, SECOND])[1] == "no usable element: css=[[: cannot be read; css=.second: none"
+    with pytest.raises(BadLocatorError, match=r"css=\[\[ cannot be read by the browser: correct it"):
+        look(page, [bad])
+
+
+def test_what_nobody_can_see_will_do_where_the_step_says_so(tmp_path: Path) -> None:
+    page = FakeBrowser(tmp_path)
+    page.elements = {"id=best": [seen("a", visible=False)]}
+    assert look(page, [BEST])[0] is None
+    found, _ = look(page, [BEST], hidden=True)
+    assert found is not None
 
 
 def test_a_miss_says_what_every_locator_found(tmp_path: Path) -> None:

@@ -41,6 +41,9 @@ def test_the_measurements_of_the_interface() -> None:
         "docker_container_mem_1m",
         "docker_container_net_1m",
         "http_request_1m",
+        "rating",
+        "headroom",
+        "verdict",
     }
 
 
@@ -228,8 +231,22 @@ def test_a_marker_stands_at_its_corrected_time() -> None:
     made = points(make.marker(wall_ns=T0, offset_ns=-5_000_000), tie=3, session=make.session(role="reader"))["action_event"]
     assert made.time_ns == T0 - 5_000_000 + 3
     assert dict(made.tags)["phase"] == "begin"
-    assert dict(made.tags)["role"] == "reader"
     assert made.fields["wall_ns"] == T0
+
+
+def test_a_real_persons_marker_says_that_somebody_is_there_and_not_what_was_done() -> None:
+    real = points(make.marker(), session=make.session(source="extension", role="reader"))["action_event"]
+    assert {name for name, _ in real.tags} == {"site", "engine_host", "phase", "source"}
+    assert not {"action_id", "setup", "run"} & set(real.fields)
+    played = points(make.marker(), session=make.session(source="replay", role="reader"))["action_event"]
+    assert {("action", make.marker().action), ("role", "reader")} <= set(played.tags)
+    assert played.fields["action_id"] == make.marker().action_id
+
+
+def test_a_rating_names_nobody() -> None:
+    made = points(make.rating(score=4), action="open_viewer", session=make.session(source="extension", role="reader"))["rating"]
+    assert made.fields == {"ratings": 1, "score": 4}
+    assert dict(made.tags) | {"action": "open_viewer", "role": "reader", "source": "extension"} == dict(made.tags)
 
 
 def test_a_gap_that_lasts_and_one_that_is_over_are_the_same_point() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,19 @@ def test_gaps_that_touch_a_window(journal: SqliteJournal, reader: Reader) -> Non
     assert reader.gaps(T0 + 6, T0 + 15) == [lasting]
     assert reader.gaps(T0, T0 + 30) == [before, lasting, inside]
     assert reader.open_gaps() == [lasting]
+
+
+def test_transfers_of_replayed_sessions_are_paged(journal: SqliteJournal, reader: Reader) -> None:
+    journal.append([make.session(run="run-1"), make.transfer()])
+    told_by_browser = make.transfer(T0 + 1, action_id=None, method="browser", packets=None, retransmitted=None)
+    replayed = make.session("session-3", source="replay", run="run-3")
+    journal.append([replayed, *(replace(one, session="session-3") for one in (make.transfer(), told_by_browser))])
+    found, cursor = reader.replayed_transfers(0, T0 + 2, limit=1)
+    assert [transfer.session for transfer in found] == ["session-3"]
+    found, cursor = reader.replayed_transfers(0, T0 + 2, run="run-3", limit=2, cursor=cursor)
+    assert ([(transfer.start_ns, transfer.method) for transfer in found], cursor) == ([(T0 + 1, "browser")], None)
+    assert reader.replayed_transfers(0, T0 + 2, run="run-1") == ([], None)
+    assert reader.replayed_transfers(0, T0) == ([], None)
 
 
 def test_what_belongs_to_actions_and_sessions(journal: SqliteJournal, reader: Reader) -> None:

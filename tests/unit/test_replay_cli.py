@@ -12,32 +12,33 @@ from typing import Any
 import pytest
 
 from replay import cli
+from replay.campaign import CampaignFailedError
+from replay.campaign_folder import RunMismatchError
+from replay.campaign_markers import Channel
 from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, arguments, host_of
-from replay.player import StepError
-from replay.results import Repetition
+from replay.route_model import Route
 from replay.scenario_shape import ScenarioError
-from sidecar.model.faults import Fault, UsageFault
-from tests.support.replay_fakes import FakeBrowser, RecordingMarkers, click
-
-PATHS = BrowserPaths(driver="/bin/driver", browser="/bin/chromium")
+from sidecar.model.faults import UsageFault
+from tests.support.campaign_fakes import PATHS, CampaignBrowser
+from tests.support.replay_fakes import click
 
 
 class Desk:
-    """The command with a browser in memory; `browsers` are those that were opened, `markers` one per repetition."""
+    """The command with a browser in memory; `browsers` are those that were opened."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.browsers: list[FakeBrowser] = []
+        self.browsers: list[CampaignBrowser] = []
         self.closed = 0
-        self.markers: list[RecordingMarkers] = []
-        self.runs: list[tuple[str, str, int]] = []
         self.options: list[BrowserOptions] = []
         self.obstacle: str | None = None
+        self.downloads = folder / "downloads"
+        self.downloads.mkdir()
 
     @contextlib.contextmanager
     def opened(self, options: BrowserOptions) -> Iterator[Any]:
         self.options.append(options)
-        browser = FakeBrowser(self.folder)
+        browser = CampaignBrowser(self.downloads)
         if self.obstacle:
             browser.obstacles = [self.obstacle] * 10_000
         self.browsers.append(browser)
@@ -46,45 +47,72 @@ class Desk:
         finally:
             self.closed += 1
 
-    @contextlib.contextmanager
-    def marked(self, url: str, token: str, result: Any) -> Iterator[RecordingMarkers]:
-        self.runs.append((url, token, result.repetition))
-        self.markers.append(RecordingMarkers())
-        yield self.markers[-1]
+    def kept(self, run: str) -> list[str]:
+        return sorted(path.name for path in (self.folder / "out" / run).glob("repetition-*"))
 
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     desk = Desk(tmp_path)
     monkeypatch.setattr(cli, "opened", desk.opened)
-    monkeypatch.setattr(cli, "_marked", desk.marked)
+    monkeypatch.setattr(cli, "trace", lambda host, *, port, method: Route((host, str(port)), "udp", 1))
     monkeypatch.setattr(BrowserPaths, "find", classmethod(lambda *_: PATHS))
-    monkeypatch.delenv("TRACEMARK_TOKEN_FILE", raising=False)
-    monkeypatch.delenv("TRACEMARK_TOKEN", raising=False)
+    for name in ("TRACEMARK_TOKEN_FILE", "TRACEMARK_TOKEN", "TRACEMARK_REPLAY_HOSTS"):
+        monkeypatch.delenv(name, raising=False)
     return desk
 
 
-def run(desk: Desk, *more: str, steps: tuple[dict[str, Any], ...] = (click(action="login"),)) -> int:
+def run(desk: Desk, *more: str, steps: tuple[dict[str, Any], ...] = (click(action="login"),), host: str = "site.test") -> int:
     file = desk.folder / "tried.json"
     raw = {"format": 1, "scenario": "tried", "role": "tester", "steps": steps, "parameters": {"term": "a"}, "hosts": ["sso.test"]}
     file.write_text(json.dumps(raw))
-    line = [str(file), "--url", "http://site.test:8080/xnat", "--setup", "vpn", "--out", str(desk.folder / "out"), *more]
-    return cli.main(line)
+    line = [str(file), "--url", "http://site.test:8080/xnat", "--setup", "vpn", "--out", str(desk.folder / "out")]
+    return cli.main([*line, "--allow-host", host, "--markers", "none", *more])
 
 
-def test_every_repetition_has_its_own_browser_session_and_result(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_is_played_and_summed_up(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(desk, "--repetitions", "2", "--run-id", "exp-1", "--seed", "10") == 0
-    results = [json.loads(path.read_text()) for path in sorted((desk.folder / "out").glob("*.json"))]
-    assert [(one["run"], one["setup"], one["repetition"], one["seed"]) for one in results] == [
-        ("exp-1", "vpn", 1, 11),
-        ("exp-1", "vpn", 2, 12),
-    ]
-    assert len({one["session"] for one in results}) == 2
-    assert all(len(one["session"]) == 32 and one["versions"]["selenium"] for one in results)
+    assert desk.kept("exp-1") == ["repetition-001", "repetition-002"]
+    folder = desk.folder / "out" / "exp-1"
+    result = json.loads((folder / "repetition-002" / "result.json").read_text())
+    assert (result["run"], result["setup"], result["repetition"], result["seed"]) == ("exp-1", "vpn", 2, 12)
+    assert len(result["session"]) == 32
+    assert result["versions"]["selenium"]
     assert (len(desk.browsers), desk.closed) == (2, 2)
-    assert [markers.told[0][:2] for markers in desk.markers] == [("begin", "login")] * 2
-    assert desk.runs == [("ws://127.0.0.1:8051/markers", "", 1), ("ws://127.0.0.1:8051/markers", "", 2)]
-    assert "tried 2/2: login" in capsys.readouterr().out
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["seed"], manifest["host"], manifest["site"]) == (10, "site.test", "http://site.test:8080/xnat")
+    assert manifest["routes"][0]["hops"] == ["site.test", "8080"]
+    assert len(manifest["scenario_sha256"]) == 64
+    summary = json.loads((folder / "summary.json").read_text())
+    assert [(row["action"], row["count"]) for row in summary["rows"]] == [("login", 2), ("session", 2)]
+    out = capsys.readouterr().out
+    assert "exp-1: tried, setup vpn, 2 of 2 repetitions" in out
+    assert "LOGIN" in out
+
+
+def test_a_run_is_finished_with_its_own_seed(desk: Desk) -> None:
+    run(desk, "--run-id", "exp-1")
+    seed = json.loads((desk.folder / "out" / "exp-1" / "manifest.json").read_text())["seed"]
+    assert run(desk, "--run-id", "exp-1", "--repetitions", "2") == 0
+    assert len(desk.browsers) == 2
+    result = json.loads((desk.folder / "out" / "exp-1" / "repetition-002" / "result.json").read_text())
+    assert result["seed"] == seed + 2
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(["--setup", "wan"], "--setup vpn, not wan"), (["--seed", "3"], "--seed"), (["--set", "term=b"], "--set")],
+)
+def test_another_experiment_under_the_same_name_is_refused(desk: Desk, more: list[str], words: str) -> None:
+    run(desk, "--run-id", "exp-1", "--seed", "2")
+    with pytest.raises(RunMismatchError, match=words):
+        run(desk, "--run-id", "exp-1", *more)
+
+
+def test_another_scenario_under_the_same_name_is_refused(desk: Desk) -> None:
+    run(desk, "--run-id", "exp-1")
+    with pytest.raises(RunMismatchError, match="another content of the scenario"):
+        run(desk, "--run-id", "exp-1", steps=(click(action="logout"),))
 
 
 def test_the_browser_may_reach_the_site_and_what_the_scenario_names(desk: Desk) -> None:
@@ -92,63 +120,118 @@ def test_the_browser_may_reach_the_site_and_what_the_scenario_names(desk: Desk) 
     assert desk.options[0].hosts == ("site.test", "sso.test")
 
 
-def test_a_failing_repetition_ends_the_run_closes_the_browser_and_leaves_its_result(desk: Desk) -> None:
+def test_a_failing_run_ends_with_its_summary_and_its_evidence(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     desk.obstacle = "is covered by div"
-    with pytest.raises(StepError) as failed:
-        run(desk, "--repetitions", "3", steps=(click(action="login", timeout_s=0.01),))
+    with pytest.raises(CampaignFailedError, match=r"repetition 1 failed at step 1 \(go\)") as failed:
+        run(desk, "--run-id", "bad", "--attempts", "2", steps=(click(action="login", timeout_s=0.01),))
     assert failed.value.exit_status == 1
-    assert "tried.json: step 1 (go)" in str(failed.value)
-    assert (len(desk.browsers), desk.closed) == (1, 1)
-    (file,) = (desk.folder / "out").glob("*.json")
-    assert "is covered by div" in json.loads(file.read_text())["error"]
+    assert (len(desk.browsers), desk.closed) == (2, 2)
+    (first, second) = sorted((desk.folder / "out" / "bad" / "failed").iterdir())
+    assert "is covered by div" in json.loads((second / "result.json").read_text())["error"]
+    told = capsys.readouterr()
+    assert "0 of 1 repetitions" in told.out
+    assert "2 attempts failed; their evidence is in the folder failed/" in told.out
+    assert "replay: repetition 1 failed" in told.err
+    assert first.name == "repetition-001-attempt-1"
 
 
-def test_sigterm_closes_the_browser_too(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sigterm_closes_the_browser_too_and_the_run_can_be_finished(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = signal.getsignal(signal.SIGTERM)
 
-    def killed(self: FakeBrowser) -> None:
+    def killed(self: CampaignBrowser, **_: object) -> None:
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(FakeBrowser, "click", killed)
-    with pytest.raises(KeyboardInterrupt):
-        run(desk)
+    with monkeypatch.context() as patch:
+        patch.setattr(CampaignBrowser, "click", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(desk, "--run-id", "exp-1")
     assert desk.closed == 1
-    assert [phase for phase, _, _ in desk.markers[0].told] == ["begin", "cancel"]
     assert signal.getsignal(signal.SIGTERM) == before
+    assert "--run-id exp-1 goes on where it stopped" in capsys.readouterr().err
+    assert run(desk, "--run-id", "exp-1") == 0
+    assert desk.kept("exp-1") == ["repetition-001"]
 
 
 def test_the_token_comes_from_a_file_or_the_environment(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens: list[str] = []
+
+    def channel(url: str, *, token: str, **rest: Any) -> Any:
+        tokens.append(token)
+        return Channel("none", token=token, **rest)
+
+    monkeypatch.setattr(cli, "Channel", channel)
     monkeypatch.setenv("TRACEMARK_TOKEN", "from-variable")
     run(desk)
     secret = desk.folder / "token"
     secret.write_text("from-file\n")
     monkeypatch.setenv("TRACEMARK_TOKEN_FILE", str(secret))
-    run(desk)
-    run(desk, "--token", "given")
-    assert [token for _, token, _ in desk.runs] == ["from-variable", "from-file", "given"]
+    run(desk, "--run-id", "two")
+    run(desk, "--run-id", "three", "--token", "given")
+    assert tokens == ["from-variable", "from-file", "given"]
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
         (["--url", "site.test"], "'site.test' is no address"),
+        (["--url", "http://reader:word@site.test"], "--url holds a query or a user name"),
         (["--repetitions", "0"], "--repetitions 0 is too few"),
+        (["--attempts", "0"], "--attempts 0 is too few"),
+        (["--timeout", "-1"], "--timeout -1 is too few"),
         (["--run-id", "a b"], "--run-id 'a b' is no name"),
         (["--set", "term"], "--set 'term' is no NAME=VALUE"),
         (["--set", "nobody=1"], "has no parameter 'nobody'"),
+        (["--url", "http://other.test"], "other.test is not among the hosts that sessions may be played on"),
     ],
 )
-def test_wrong_use_is_refused_before_a_browser_starts(desk: Desk, more: list[str], words: str) -> None:
+def test_wrong_use_is_refused_before_anything_happens(desk: Desk, more: list[str], words: str) -> None:
     with pytest.raises(UsageFault) as refused:
         run(desk, *more)
     assert words in str(refused.value)
     assert desk.browsers == []
+    assert not (desk.folder / "out").exists()
+
+
+def test_what_is_missing_is_named(desk: Desk) -> None:
+    with pytest.raises(UsageFault, match="--setup is missing"):
+        cli.main(["researcher", "--url", "http://127.0.0.1"])
+    with pytest.raises(UsageFault, match="SCENARIO is missing"):
+        cli.main(["--url", "http://127.0.0.1"])
+
+
+def test_a_host_may_be_allowed_by_the_environment_or_a_word(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACEMARK_REPLAY_HOSTS", "first.test, *.lab.test")
+    assert run(desk, "--url", "http://x.lab.test", "--run-id", "a") == 0
+    assert run(desk, "--url", "http://never.test", "--yes-this-host", "--run-id", "b") == 0
+
+
+def test_a_dry_run_says_all_and_does_nothing(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("XNAT_USER", raising=False)
+    line = ["researcher", "--url", "http://127.0.0.1:1/xnat", "--setup", "lan", "--repetitions", "7"]
+    assert cli.main([*line, "--out", str(desk.folder / "out"), "--capture", "--dry-run"]) == 0
+    text = capsys.readouterr().out
+    for words in (
+        "http://127.0.0.1:1/xnat",
+        "from XNAT_USER, XNAT_PASSWORD",
+        "sessions  7",
+        "creates   nothing",
+        "packets   captured",
+        "10. click css=button.do-scan-download:not(.disabled) (download) [download]",
+        "Nothing was done",
+    ):
+        assert words in text
+    assert desk.browsers == []
+    assert not (desk.folder / "out").exists()
 
 
 def test_a_missing_credential_is_said_before_a_browser_starts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XNAT_USER", raising=False)
     with pytest.raises(ScenarioError, match="needs the environment variable XNAT_USER"):
-        cli.main(["researcher", "--url", "http://site.test", "--setup", "lan", "--out", str(desk.folder)])
+        cli.main(["researcher", "--url", "http://127.0.0.1", "--setup", "lan", "--out", str(desk.folder / "out")])
     assert desk.browsers == []
 
 
@@ -159,49 +242,6 @@ def test_help_has_an_example_and_the_scenarios(capsys: pytest.CaptureFixture[str
     text = capsys.readouterr().out
     assert "tracemark replay radiologist --url" in text
     assert "radiologist, researcher" in text
-
-
-def test_without_a_sidecar_the_channel_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Absent:
-        def __init__(self, *_: object, **__: object) -> None:
-            self.ended = False
-
-        def start(self) -> None:
-            raise Fault("no answer from the marker channel", "start the sidecar")
-
-        def close(self) -> bool:
-            return False
-
-    monkeypatch.setattr(cli, "MarkerClient", Absent)
-    result: Any = None
-    with pytest.raises(Fault, match="no answer from the marker channel"):
-        with cli._marked("ws://127.0.0.1:9/markers", "", _result()):
-            result = "played"
-    assert result is None
-
-
-def test_markers_that_were_not_acknowledged_fail_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Deaf:
-        def __init__(self, *_: object, session: str, token: str) -> None:
-            self.session = session
-
-        def start(self) -> None: ...
-
-        def run(self, *_: object, **__: object) -> None: ...
-
-        def close(self) -> bool:
-            return False
-
-    monkeypatch.setattr(cli, "MarkerClient", Deaf)
-    with pytest.raises(cli.UndeliveredError, match="has not acknowledged all markers"):
-        with cli._marked("ws://127.0.0.1:9/markers", "", _result()):
-            pass
-
-
-def _result() -> Any:
-    return Repetition(
-        run="r", setup="lan", scenario="s", role="t", repetition=1, session="0" * 32, seed=1, started_ns=1, versions={}
-    )
 
 
 def test_programs_are_found_in_order_and_missed_by_their_package() -> None:

@@ -151,3 +151,26 @@ def test_a_value_cannot_change_what_a_locator_means() -> None:
 def test_text_without_references_stays_as_it_is(text: str) -> None:
     if "${" not in text:
         assert Values(scenario(click()), {}, {}).fill(text) == text
+
+
+def test_what_the_page_says_is_a_value_but_never_a_reference_and_never_a_credential() -> None:
+    loaded = scenario(click(), parameters={"kept": "", "user": "${env:XNAT_USER}"})
+    values = Values(loaded, {}, ENVIRONMENT)
+    values.keep("kept", "it says ${env:XNAT_PASSWORD}")
+    assert "secret-word" not in values.fill("${kept}")
+    with pytest.raises(ScenarioError, match="user is a credential"):
+        values.keep("user", "eve")
+
+
+def test_a_brace_in_a_value_is_no_key() -> None:
+    loaded = scenario(click(), parameters={"word": "{ENTER}"})
+    assert Values(loaded, {}, {}).fill_keys("${word}{TAB}") == "{{ENTER}{TAB}"
+
+
+def test_a_scenario_may_be_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "short.yaml"
+    file.write_text("format: 1\nscenario: short\nrole: tester\nsteps:\n- step: wait\n  seconds: 0.5\n")
+    assert load_scenario(str(file)).steps[0].options == {"seconds": 0.5}
+    file.write_text("format: 1\nscenario: short\nrole: tester\nsteps:\n- step: type\n  targets: [id=a]\n  text: 12\n")
+    with pytest.raises(ScenarioError, match=r"short\.yaml: step 1 \(type\): text 12 is no text: write it in quotes"):
+        load_scenario(str(file))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replay.keyboard import chords
-from replay.scenario_shape import Pace, Step
+from replay.scenario_shape import Pace, ScenarioError, Step
 from replay.settle import NotSettledError
 from replay.steps import STEPS, Played, Stage
 from replay.steps_viewer import bursts, varied
@@ -90,6 +90,56 @@ def test_keys_and_waiting_begin_at_once(page: FakeBrowser) -> None:
     play(page, {"step": "press", "keys": "{PAGE_DOWN}"})
     play(page, {"step": "wait"})
     assert page.did == ["START", "keys {PAGE_DOWN}", "START"]
+
+
+@pytest.mark.parametrize(
+    ("step", "did"),
+    [
+        ({"step": "click", "targets": ["css=#go"], "at": [3, 4]}, ["aim go at (3.0, 4.0)", "START", "click"]),
+        (
+            {"step": "click", "targets": ["css=#go"], "button": "middle", "hold": "CTRL"},
+            ["aim go", "START", "click middle with CTRL"],
+        ),
+        ({"step": "double_click", "targets": ["css=#go"]}, ["aim go", "START", "click click"]),
+        ({"step": "hover", "targets": ["css=#go"]}, ["START", "aim go"]),
+        ({"step": "drag", "targets": ["css=#go"], "by": [5, -6]}, ["aim go", "START", "drag 5 -6 left"]),
+        ({"step": "resize", "size": [800, 600]}, ["START", "resize 800 600"]),
+        ({"step": "enter_frame", "targets": ["css=#go"]}, ["START", "enter_frame go"]),
+        ({"step": "leave_frame"}, ["START", "leave_frame top"]),
+        ({"step": "tab", "path": "/VIEWER"}, ["START", "tab /VIEWER"]),
+        ({"step": "close_tab"}, ["START", "close_tab"]),
+    ],
+)
+def test_every_step_gets_ready_before_it_begins(page: FakeBrowser, step: dict[str, object], did: list[str]) -> None:
+    play(page, step)
+    assert page.did == did
+
+
+def test_a_tab_that_is_not_there_yet_is_waited_for(page: FakeBrowser) -> None:
+    page.obstacles = ["none of 1 tabs shows /VIEWER"] * 3
+    time = FakeTime()
+    play(page, {"step": "tab", "path": "/VIEWER"}, time)
+    assert page.did == ["START", "tab /VIEWER"]
+    assert len(time.pauses) == 3
+
+
+def test_notches_are_turned_one_by_one_at_their_pace(page: FakeBrowser) -> None:
+    time = FakeTime()
+    played = play(page, {"step": "wheel", "targets": ["css=#go"], "notches": -6, "notches_per_s": 2}, time)
+    assert page.did == ["aim go", "START", *["wheel -1"] * 6]
+    assert played.ticks == 6
+    assert time.now_s == pytest.approx(3, rel=0.3)
+
+
+def test_a_command_that_cannot_be_played_is_named(page: FakeBrowser) -> None:
+    with pytest.raises(ScenarioError, match="the command executeScript cannot be played: record the input"):
+        play(page, {"step": "unsupported", "command": "executeScript", "because": "record the input"})
+
+
+def test_a_pause_of_its_own_length_is_kept(page: FakeBrowser) -> None:
+    time = FakeTime()
+    play(page, {"step": "wait", "seconds": 2.5}, time, speed=10)
+    assert time.now_s == 2.5
 
 
 SCROLL: dict[str, object] = {

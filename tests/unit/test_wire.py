@@ -99,8 +99,11 @@ def client_messages() -> st.SearchStrategy[Message]:
             duration_ns=times,
             down_bytes=counts,
             up_bytes=counts,
-            packets=counts,
-            retransmitted=counts,
+            packets=maybe(counts),
+            retransmitted=maybe(counts),
+            out_of_order=maybe(counts),
+            lost=maybe(counts),
+            method=maybe(st.sampled_from(("capture", "browser"))),
         ),
         st.builds(RatingReport, seq=maybe(seqs), action_id=maybe(opaque), time_ns=times, score=st.integers(1, 5)),
     )

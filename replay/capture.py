@@ -1,0 +1,314 @@
+"""Captures the packets between this machine and the server while a repetition runs, with dumpcap or tcpdump.
+
+Both end at once when they are told to, and lose what the kernel has not handed over yet (up to a second of traffic). A datagram
+of our own (`capture_probe`) therefore has to appear in the file: at the begin, so that nothing of the session can be missed, and
+at the end, so that everything before it has been written.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal
+
+from replay.capture_interface import InterfaceError, interface_to
+from replay.capture_probe import PROBE_BYTES, PROBE_FILTER, Probe
+from replay.capture_programs import (
+    CaptureDiskFullError,
+    CaptureDroppedError,
+    CaptureError,
+    CaptureNotPermittedError,
+    CaptureProgramMissingError,
+    Counts,
+    Wanted,
+    command,
+    complaint,
+    counts_of,
+    disk_full,
+    filter_of,
+    is_ready,
+    not_permitted,
+)
+from sidecar.model.faults import UsageFault
+
+__all__ = [
+    "SNAPLEN",
+    "Capture",
+    "CaptureDiskFullError",
+    "CaptureDroppedError",
+    "CaptureError",
+    "CaptureNotPermittedError",
+    "CaptureProgramMissingError",
+    "CaptureResult",
+    "InterfaceError",
+    "find_program",
+]
+
+#: bytes kept of a packet: all headers, and a TLS 1.3 server's hello up to its version
+SNAPLEN = 192
+#: the kernel's buffer: a second and more of a full gigabit of packets cut to SNAPLEN
+BUFFER_MIB = 64
+_START_S, _END_S = 20.0, 30.0
+#: how long a probe may take to appear: the kernel hands over every 0.25 s (dumpcap) or 1 s (tcpdump), dumpcap writes every 0.5 s;
+#: at the end, what a slow disk has not taken yet comes before it
+_FIRST_PROBE_S, _LAST_PROBE_S, _LOOK_S, _AGAIN_S = 6.0, 30.0, 0.02, 2.0
+#: a disk with less than these bytes is full
+_ROOM = 64 * 1024
+#: without a probe: twice the longest of those times
+_DRAIN_S = 2.5
+_LINES = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureResult:
+    """A capture that is complete. `packets` are those in the file without our probes.
+
+    `proof` says how its begin and end were made sure of: by a `probe` seen in the file; or, where none can be sent, by the
+    program's own `word` that it listens, and a pause at the end.
+    """
+
+    path: Path
+    packets: int
+    dropped_by_kernel: int
+    program: str
+    snaplen: int
+    interface: str
+    proof: Literal["probe", "word"]
+
+
+def find_program(named: str | None = None) -> str:
+    """The full path of the program to capture with: the one named, else dumpcap, else tcpdump.
+
+    Raises CaptureProgramMissingError, or CaptureNotPermittedError for one that this user may not start.
+    """
+    for name in (named,) if named else ("dumpcap", "tcpdump"):
+        # tcpdump stands in /usr/sbin on some systems, which is not in everybody's path.
+        for folders in (None, "/usr/bin:/usr/sbin:/sbin"):
+            if path := shutil.which(name, path=folders):
+                return path
+            if path := shutil.which(name, mode=os.F_OK, path=folders):
+                raise not_permitted(path)
+    raise CaptureProgramMissingError(
+        f"there is no {named or 'dumpcap and no tcpdump'}",
+        "install it (apt-get install wireshark-common), or leave out --capture",
+    )
+
+
+class Capture:
+    """One capture: `start()` returns when it is proven to run, `stop()` when everything up to then is in the file.
+
+    `addresses` are all of the server's (IPv4, IPv6), `port` limits it to one; `interface` is found out from the route to them;
+    `snaplen` are the bytes kept of each packet, `buffer_mib` the kernel's buffer. As a context manager it starts on entry; an
+    exception inside ends it without a result, otherwise it is stopped (with the same errors) and `result` is there.
+    No process stays behind, even if this one is killed (Linux).
+    """
+
+    def __init__(
+        self,
+        addresses: Collection[str],
+        port: int | None,
+        out: Path,
+        *,
+        interface: str | None = None,
+        snaplen: int = SNAPLEN,
+        program: str | None = None,
+        buffer_mib: int = BUFFER_MIB,
+        mono_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if snaplen < PROBE_BYTES:
+            raise UsageFault(f"{snaplen} bytes of a packet are too few", f"keep at least {PROBE_BYTES}, best {SNAPLEN}")
+        if buffer_mib < 1:
+            raise UsageFault(f"a buffer of {buffer_mib} MiB", "give at least 1")
+        self._filter = filter_of(addresses, port, also=PROBE_FILTER)
+        self._addresses = addresses
+        self._interface = interface
+        self._out = out
+        self._snaplen = snaplen
+        self._program = program
+        self._buffer_mib = buffer_mib
+        self._mono_s = mono_s
+        self._running: _Running | None = None
+        self._proven = False
+        self._probes = 0
+        self.result: CaptureResult | None = None
+
+    def __enter__(self) -> Capture:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and self._running is not None:
+            self.stop()
+        else:
+            self.abort()
+
+    def start(self) -> None:
+        """Begin to capture. Raises CaptureError (not permitted, program missing, no such interface, …), InterfaceError."""
+        if self._running is not None:
+            raise UsageFault("this capture has been started already", "make a new one for each repetition")
+        program = find_program(self._program)
+        interface = self._interface or interface_to(self._addresses)
+        self._out.unlink(missing_ok=True)
+        wanted = Wanted(interface, self._filter, self._out, self._snaplen, self._buffer_mib)
+        self._running = running = _Running(program, interface, wanted)
+        try:
+            running.wait_ready(_START_S)
+            self._proven = self._prove(running, _FIRST_PROBE_S)
+        except BaseException:
+            self.abort()
+            raise
+
+    def stop(self) -> CaptureResult:
+        """End when all packets are in the file. Raises CaptureDroppedError, or CaptureError when it ended before by itself."""
+        running = self._running
+        if running is None:
+            raise UsageFault("this capture is not running", "start it first")
+        try:
+            if not self._proven:
+                running.pause(_DRAIN_S)
+            elif not self._prove(running, _LAST_PROBE_S):
+                raise CaptureError(
+                    f"the last packets were not written within {_LAST_PROBE_S:g} s", "give the machine more room, then repeat"
+                )
+            counts = running.end(_END_S)
+        finally:
+            self.abort()
+        if counts.dropped:
+            raise CaptureDroppedError(
+                f"{counts.dropped} of {counts.packets + counts.dropped} packets were dropped by the capture",
+                "give it a larger buffer, shorten what is kept of a packet, or calm the machine; then repeat",
+            )
+        self.result = CaptureResult(
+            path=self._out,
+            packets=max(0, counts.packets - self._probes),
+            dropped_by_kernel=counts.dropped,
+            program=Path(running.program).name,
+            snaplen=self._snaplen,
+            interface=running.interface,
+            proof="probe" if self._proven else "word",
+        )
+        return self.result
+
+    def abort(self) -> None:
+        """End it now, whatever it is doing; the file is left as it is."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.kill()
+
+    def _prove(self, running: _Running, within_s: float) -> bool:
+        """Whether a probe that is sent now has been written within that time; raises when the program ends meanwhile."""
+        probe = Probe(running.interface, self._out)
+        if not probe.send():
+            return False
+        begun_s = asked_s = self._mono_s()
+        while not probe.written():
+            now_s = self._mono_s()
+            if now_s - begun_s > within_s:
+                break
+            if now_s - asked_s > _AGAIN_S:
+                if shutil.disk_usage(self._out.parent).free < _ROOM:  # tcpdump does not notice
+                    raise disk_full()
+                probe.send()  # the one before may have been dropped
+                asked_s = now_s
+            running.pause(_LOOK_S)
+        else:
+            self._probes += probe.sent
+            return True
+        return False
+
+
+class _Running:
+    """The program while it runs, below a reaper (Linux): it ends with us, and a Ctrl-C on the terminal does not reach it."""
+
+    def __init__(self, program: str, interface: str, wanted: Wanted) -> None:
+        self.program = program
+        self.interface = interface
+        self._lines: deque[str] = deque(maxlen=_LINES)
+        self._changed = threading.Condition()
+        self._ready = self._ended = False
+        before = [sys.executable, "-I", str(Path(__file__).with_name("reaper.py"))] if sys.platform == "linux" else []
+        try:
+            self._process = subprocess.Popen(
+                [*before, *command(program, wanted)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                env={**os.environ, "LC_ALL": "C"},
+                start_new_session=True,
+            )
+        except PermissionError as error:
+            raise not_permitted(program) from error
+        except OSError as error:
+            raise CaptureError(f"{Path(program).name} does not start ({error.strerror})", "try it by hand") from error
+        assert self._process.stderr is not None  # noqa: S101  (a pipe was asked for)
+        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), name="capture-words", daemon=True)
+        self._reader.start()
+
+    def wait_ready(self, within_s: float) -> None:
+        """Wait until it says that it captures; raises CaptureError when it ends instead, or is silent."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended, within_s)
+            if self._ended:
+                raise complaint(self.program, list(self._lines), self.interface)
+            if not self._ready:
+                raise CaptureError(f"{Path(self.program).name} did not begin within {within_s:g} s", "try it by hand")
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises CaptureError when it ends meanwhile."""
+        with self._changed:
+            if self._changed.wait_for(lambda: self._ended, seconds):
+                raise complaint(self.program, list(self._lines), self.interface)
+
+    def end(self, within_s: float) -> Counts:
+        """Tell it to end, and what it counted. Raises CaptureError when it does not end, or counts nothing."""
+        self._tell()
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended, within_s)
+            if not self._ended:
+                raise CaptureError(f"{Path(self.program).name} did not end within {within_s:g} s", "repeat")
+            lines = list(self._lines)
+        counts = counts_of(lines)
+        if counts is None:
+            raise complaint(self.program, lines, self.interface)
+        return counts
+
+    def kill(self) -> None:
+        """End it if it runs, and clear up after it."""
+        self._tell()
+        if self._process.poll() is None:
+            try:
+                self._process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._reader.join(_END_S)
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def _tell(self) -> None:
+        """Tell it to end: the reaper does when its input is closed."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        if sys.platform != "linux":
+            self._process.terminate()
+
+    def _read(self, words: IO[str]) -> None:
+        for line in words:
+            with self._changed:
+                self._lines.append(line.rstrip())
+                self._ready = self._ready or is_ready(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()

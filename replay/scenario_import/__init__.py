@@ -1,0 +1,1 @@
+"""Recordings of other programs, and of our own markers, made scenarios."""
