@@ -1,6 +1,6 @@
-"""Chromium under WebDriver: the only module that knows Selenium.
+"""Chromium under WebDriver; only this module and those that it is made of know Selenium.
 
-It gives eyes (`find`, `run`) and hands (`go`, `aim`, `click`, `keys`, `wheel`), and labels every request of every tab with a
+It gives eyes (`find`, `run`) and hands (`replay.gestures`), and labels every request of every tab with a
 `traceparent`. The header is set over WebDriver BiDi, because that reaches new tabs from their first request on. As it would go to
 every host, no host but the site's (and those that the scenario names) can be resolved.
 """
@@ -8,6 +8,7 @@ every host, no host but the site's (and those that the scenario names) can be re
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -18,125 +19,87 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.common import exceptions
-from selenium.webdriver import ActionChains
-from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.proxy import Proxy, ProxyType
 from selenium.webdriver.remote.client_config import ClientConfig
+from selenium.webdriver.remote.command import Command
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
-from replay.chromium import BrowserOptions, BrowserPaths, ReapedService, arguments, host_of
-from replay.keyboard import chords
-from replay.locate import STRATEGIES, Locator, Seen
+from replay.chromium import BrowserOptions, BrowserPaths, BrowserVersionError, ReapedService, arguments, host_of
+from replay.driver_faults import BrowserGoneError, first_line, translated
+from replay.gestures import Gestures
+from replay.locate import Locator, Seen
+from replay.seek import elements_of
 from replay.settle import Waiter
-from replay.sight import NotReadyError
-from sidecar.model.faults import Fault, UsageFault
+from replay.transfers_browser import BrowserMeter
+from sidecar.model.faults import UsageFault
 
-_NOTCH = 100
+__all__ = ["Browser", "BrowserGoneError", "opened", "screenshot"]
+
 #: how often Selenium looks for the answer to a BiDi command; its own default of 0.1 s would stand before every action
 _BIDI_POLL_S = 0.003
-_AIM = """
-const box = arguments[0].getClientRects()[0];
-if (!box || !box.width || !box.height) return "has no size";
-const x = box.x + box.width / 2, y = box.y + box.height / 2;
-if (x < 0 || y < 0 || x >= innerWidth || y >= innerHeight) return "is outside the window";
-const top = document.elementFromPoint(x, y);
-if (top === arguments[0] || arguments[0].contains(top)) return {x: Math.round(x), y: Math.round(y)};
-return "is covered by " + (top ? top.tagName.toLowerCase() + (top.id ? "#" + top.id : "") : "nothing");"""
 #: one question for all elements: asking the driver about each of a listing's rows would take seconds
 _SEEN = """
 return arguments[0].map((one) => [
   one.getClientRects().length > 0 && one.checkVisibility({opacityProperty: true, visibilityProperty: true}),
   !one.matches(":disabled")]);"""
-_GONE = (exceptions.InvalidSessionIdException, exceptions.NoSuchWindowException, exceptions.SessionNotCreatedException)
+#: an address and what follows its path: a query may hold a token or a search word
+_QUERY = re.compile(r"(https?://[^\s\"'?#]*)[?#][^\s\"']*")
+#: how chromedriver says that it does not fit
+_MISFIT = re.compile(r"only supports Chrome version (\d+)|version must be")
 
 
-class BrowserGoneError(Fault):
-    """The browser could not be started, or is gone in the middle of a session."""
-
-
-class Browser:
+class Browser(Gestures):
     """One browser with a fresh profile; made by `opened`. Downloads arrive in `downloads`."""
 
     def __init__(self, driver: webdriver.Remote, downloads: Path) -> None:
-        self._driver = driver
-        self._pointer = ScrollOrigin.from_viewport(0, 0)
+        super().__init__(driver)
         self.downloads = downloads
+        self._broken: list[str] = []  # appended to by Selenium's thread
+        with translated():
+            driver.browsing_context.add_event_handler("download_end", self._download_ended)
 
     # eyes
 
     def find(self, locator: Locator) -> Sequence[Seen]:
         """All elements that fit, with what a person sees of them."""
-        with _translated():
-            elements = self._driver.find_elements(STRATEGIES[locator.strategy], locator.value)
+        with self._in_frame():
+            elements = elements_of(self._driver, locator)
             states = self._driver.execute_script(_SEEN, elements) if elements else []
             pairs = zip(elements, states, strict=True)
             return [Seen(element=one, visible=visible, enabled=enabled) for one, (visible, enabled) in pairs]
 
     def run(self, script: str, *values: object) -> Any:
         """What a script that only reads returns."""
-        with _translated():
+        with self._in_frame():
             return self._driver.execute_script(script, *values)
-
-    # hands
-
-    def go(self, url: str) -> None:
-        """Type an address."""
-        with _translated():
-            self._driver.get(url)
-
-    def aim(self, element: Any) -> str | None:
-        """Bring the element into view and the pointer onto it, or say why not."""
-        with _translated():
-            place = self._driver.execute_script(_AIM, element)
-            if place == "is outside the window":
-                self._chain().scroll_to_element(element).perform()
-                place = self._driver.execute_script(_AIM, element)
-            if isinstance(place, str):
-                return place
-            self._pointer = ScrollOrigin.from_viewport(place["x"], place["y"])
-            chain = self._chain()
-            chain.w3c_actions.pointer_action.move_to_location(place["x"], place["y"])  # type: ignore[no-untyped-call]
-            chain.perform()
-            return None
-
-    def click(self) -> None:
-        """Press and release the left button where the pointer is."""
-        with _translated():
-            self._chain().click().perform()
-
-    def keys(self, text: str) -> None:
-        """Type; `{ENTER}` is a key, `{CTRL+A}` a chord, `{{` a brace."""
-        chain = self._chain()
-        for chord in chords(text):
-            for key in chord[:-1]:
-                chain.key_down(key)
-            chain.send_keys(chord[-1])
-            for key in reversed(chord[:-1]):
-                chain.key_up(key)
-        with _translated():
-            chain.perform()
-
-    def wheel(self, notches: int) -> None:
-        """Turn the wheel in the middle of what the pointer was last aimed at."""
-        chain = self._chain()
-        for _ in range(abs(notches)):
-            chain.scroll_from_origin(self._pointer, 0, _NOTCH if notches > 0 else -_NOTCH)
-        with _translated():
-            chain.perform()
 
     # the rest
 
     def label(self, traceparent: str) -> None:
         """Send this header with every request from now on, in all tabs."""
-        with _translated():
+        with translated():
             value = {"type": "string", "value": traceparent}
             self._driver.network.set_extra_headers(headers=[{"name": "traceparent", "value": value}])
 
     def watch(self, script: str) -> None:
         """Run this function in every document that is opened from now on, before its own scripts."""
-        with _translated():
+        with translated():
             self._driver.script.pin(script)
+
+    def broken_downloads(self) -> int:
+        """How many downloads have broken off, or were stopped, so far."""
+        return len(self._broken)
+
+    def _download_ended(self, event: Any) -> None:
+        ended = getattr(event, "download_params", event)
+        if getattr(ended, "status", None) == "canceled":
+            self._broken.append(str(getattr(ended, "navigation", "")))
+
+    def meter(self, meter: BrowserMeter) -> None:
+        """Tell this meter of every request from now on."""
+        with translated():
+            meter.watch(self._driver)
 
     def screenshot(self, path: Path) -> bool:
         """Leave a picture of the page; False when there is none to take."""
@@ -144,6 +107,16 @@ class Browser:
             return bool(self._driver.save_screenshot(str(path)))
         except (exceptions.WebDriverException, HTTPError, OSError):
             return False
+
+    def log(self) -> list[str]:
+        """What the browser's console holds since the last time somebody asked; without the queries of addresses."""
+        try:
+            entries = self._driver.execute(Command.GET_LOG, {"type": "browser"})["value"]
+        except (exceptions.WebDriverException, HTTPError, OSError):
+            return []
+        return [
+            " ".join((str(one["timestamp"]), one["level"], one["source"], without_queries(one["message"]))) for one in entries
+        ]
 
     def versions(self) -> dict[str, str]:
         """The browser's and the driver's version."""
@@ -153,8 +126,10 @@ class Browser:
             "driver": str(known.get("chrome", {}).get("chromedriverVersion", "")).partition(" ")[0],
         }
 
-    def _chain(self) -> ActionChains:
-        return ActionChains(self._driver, duration=0)
+
+def without_queries(text: str) -> str:
+    """The text with every address in it cut behind its path."""
+    return _QUERY.sub(r"\1", text)
 
 
 @contextmanager
@@ -205,26 +180,10 @@ def _start(service: ReapedService, options: BrowserOptions, profile: Path, downl
         )
         return webdriver.Remote(command_executor=RemoteConnection(client_config=client), options=chrome)
     except (exceptions.WebDriverException, HTTPError, OSError) as error:
-        raise BrowserGoneError(f"the browser does not start ({_first_line(error)})", "try it by hand") from error
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Selenium's errors in our words: a page that is changing, or a browser that is gone."""
-    try:
-        yield
-    except _GONE as error:
-        raise BrowserGoneError("the browser is gone", "look for a crash or a lack of memory, then play again") from error
-    except exceptions.WebDriverException as error:
-        if "disconnected" in str(error) or "not reachable" in str(error):
-            raise BrowserGoneError("the browser is gone", "look for a crash or a lack of memory, then play again") from error
-        raise NotReadyError(_first_line(error)) from error
-    except (HTTPError, OSError) as error:
-        raise BrowserGoneError("the browser's driver is gone", "play again") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        if _MISFIT.search(str(error)):
+            what = f"the driver {options.paths.driver} is of another version than the browser ({first_line(error)})"
+            raise BrowserVersionError(what, "install both from one place, or give --chromedriver and --chromium") from error
+        raise BrowserGoneError(f"the browser does not start ({first_line(error)})", "try it by hand") from error
 
 
 def screenshot(url: str, path: Path, *, ready: str, window: tuple[int, int] = (1280, 1600), timeout_s: float = 30.0) -> None:

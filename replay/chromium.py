@@ -6,7 +6,9 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -32,6 +34,14 @@ _ARGUMENTS = (
 
 class BrowserMissingError(UsageFault):
     """Chromium or its driver is not installed."""
+
+    kind = "version"
+
+
+class BrowserVersionError(UsageFault):
+    """Chromium and its driver do not belong together."""
+
+    kind = "version"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +89,11 @@ class ReapedService(Service):
         # Without SE_CHROMEDRIVER, which would replace the program.
         environment = {name: value for name, value in os.environ.items() if name != "SE_CHROMEDRIVER"}
         super().__init__(program, env=environment, popen_kw={"start_new_session": True}, driver_path_env_key="-")
+
+    def send_remote_shutdown_command(self) -> None:
+        """Ask the driver to end; one that is gone in the middle of its answer has done so."""
+        with suppress(OSError, HTTPException):
+            super().send_remote_shutdown_command()
 
     def command_line_args(self) -> list[str]:
         return [*self._before, *super().command_line_args()]

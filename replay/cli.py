@@ -1,129 +1,119 @@
-"""`tracemark replay`: plays a scenario in a real browser, repetition after repetition, and tells the sidecar what it does."""
+"""`tracemark replay`: the study's measurement procedure; a campaign of repetitions in a real browser, told to the sidecar."""
 
 from __future__ import annotations
 
-import argparse
+import hashlib
+import json
 import os
 import platform
 import re
 import secrets
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
 from replay.browser import opened
+from replay.campaign import Campaign, Plan, Tools
+from replay.campaign_deliver import deliver
+from replay.campaign_folder import Manifest, RunFolder, opened_run, saved_manifest
+from replay.campaign_job import Ports
+from replay.campaign_markers import Channel, Told, kept_sessions
+from replay.campaign_patience import Limits
+from replay.campaign_progress import Bar, Silent, shown
+from replay.campaign_recording import port_of, recorder_for
+from replay.campaign_summary import write_summary
 from replay.chromium import BrowserOptions, BrowserPaths, host_of
-from replay.marker_client import MarkerClient
-from replay.player import MarkerSink, Player, Time
-from replay.results import Repetition
-from replay.scenario import load_scenario, names
+from replay.cli_options import MARKERS, parser, sigterm_as_interrupt
+from replay.player import Time
+from replay.route import Route, trace
+from replay.safety import VARIABLE, accounts, check_host, what_it_would_do
+from replay.scenario import load_scenario
 from replay.scenario_shape import Scenario
+from replay.summary import table
 from replay.values import Values, texts_of
-from sidecar.model.faults import Fault, UsageFault
+from sidecar.model.faults import UsageFault
 
-EXAMPLE = """example:
-  XNAT_USER=reader XNAT_PASSWORD=… tracemark replay radiologist --url https://xnat.example.org --setup lan --repetitions 10
-"""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_MARKERS = "ws://127.0.0.1:8051/markers"
-
-
-class UndeliveredError(Fault):
-    """Markers that the sidecar has not acknowledged."""
-
-
-class NoMarkers:
-    """Tells nobody: for trying a scenario without a sidecar."""
-
-    def begin(self, action: str) -> str:  # noqa: ARG002 (the protocol's)
-        """A fresh id."""
-        return secrets.token_hex(8)
-
-    def end(self, action_id: str, **attributes: int | str) -> None:
-        """Nothing to do."""
-
-    def cancel(self, action_id: str) -> None:
-        """Nothing to do."""
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    wanted = argparse.ArgumentParser(
-        prog="tracemark replay",
-        description="Plays a scenario in Chromium with native input and marks every action for the sidecar.",
-        epilog=EXAMPLE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    wanted.add_argument("scenario", metavar="SCENARIO", help=f"{', '.join(names())}, or a file")
-    wanted.add_argument("--url", required=True, help="the site, with its context path if it has one")
-    wanted.add_argument("--setup", required=True, choices=("lan", "vpn", "wan"), help="how this machine reaches the site")
-    wanted.add_argument("--repetitions", type=int, default=1, metavar="N", help="how often to play it (default: %(default)s)")
-    wanted.add_argument("--run-id", metavar="ID", help="name of the experiment (default: made from the time)")
-    wanted.add_argument(
-        "--out", type=Path, default=Path("replay-results"), metavar="DIR", help="for results (default: %(default)s)"
-    )
-    wanted.add_argument("--markers", default=_MARKERS, metavar="URL", help="marker channel, or none (default: %(default)s)")
-    wanted.add_argument("--token", help="of the marker channel; better in TRACEMARK_TOKEN or TRACEMARK_TOKEN_FILE")
-    wanted.add_argument("--seed", type=int, help="repeats the variation of an earlier run; repetition n uses SEED + n")
-    wanted.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the scenario; repeatable"
-    )
-    wanted.add_argument("--visible", action="store_true", help="show the browser")
-    wanted.add_argument("--chromium", metavar="FILE", help="the browser's program (default: found on PATH)")
-    wanted.add_argument("--chromedriver", metavar="FILE", help="its driver (default: SE_CHROMEDRIVER, or found on PATH)")
-    return wanted
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Play all repetitions; 0 when each came to its end. Raises Fault for the first that does not: the rest is not played."""
+    """Play, or finish, a campaign; 0 when every repetition is finished on one route. Raises Fault for what stopped it."""
     arguments = parser().parse_args(argv)
-    scenario = load_scenario(arguments.scenario)
-    values = Values(scenario, _pairs(arguments.set), os.environ)
-    values.check(texts_of(scenario))
-    run = arguments.run_id or time.strftime("run-%Y%m%dT%H%M%SZ", time.gmtime())
-    if not _NAME.fullmatch(run):
-        raise UsageFault(f"--run-id {run!r} is no name", "use letters, digits, '_', '.', '-'")
-    if arguments.repetitions < 1:
-        raise UsageFault(f"--repetitions {arguments.repetitions} is too few", "write at least 1")
-    options = BrowserOptions(
-        paths=BrowserPaths.find(os.environ, arguments.chromedriver, arguments.chromium),
-        hosts=(host_of(arguments.url), *scenario.hosts),
-        window=scenario.window,
-        visible=arguments.visible,
-    )
     token = arguments.token or _token(os.environ)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    seed = arguments.seed if arguments.seed is not None else secrets.randbelow(2**31)
-    with _sigterm_as_interrupt():
-        for number in range(1, arguments.repetitions + 1):
-            result = Repetition(
-                run=run,
-                setup=arguments.setup,
-                scenario=scenario.name,
-                role=scenario.role,
-                repetition=number,
-                session=secrets.token_hex(16),
-                seed=seed + number,
-                started_ns=time.time_ns(),
-                versions=versions(),
-            )
-            say = _progress(f"{scenario.name} {number}/{arguments.repetitions}")
-            player = Player(site=arguments.url, out=arguments.out, clock=Time.system(), say=say)
-            with _marked(arguments.markers, token, result) as sink:
-                _play(player, scenario, values, options, sink, result, arguments.out)
-            print(summary(result, arguments.repetitions))
+    if arguments.deliver is not None:
+        return deliver(arguments.deliver, arguments.markers, token, lambda text: print(text, flush=True))
+    _require(arguments)
+    scenario = load_scenario(arguments.scenario)
+    given = _pairs(arguments.set)
+    values = Values(scenario, given, os.environ)
+    site = arguments.url.rstrip("/")
+    host = host_of(site)
+    check_host(host, arguments.allow_host, os.environ.get(VARIABLE, ""), yes=arguments.yes_this_host)
+    variables = accounts([*texts_of(scenario), *map(str, scenario.parameters.values())])
+    wanted = _manifest(arguments, scenario, given, site, host)
+    if arguments.dry_run:
+        print(_dry_run(arguments, scenario, wanted, variables), end="")
+        return 0
+    values.check(texts_of(scenario))
+    plan = Plan(
+        scenario=scenario,
+        values=values,
+        options=BrowserOptions(
+            paths=BrowserPaths.find(os.environ, arguments.chromedriver, arguments.chromium),
+            hosts=(host, *scenario.hosts),
+            window=scenario.window,
+            visible=arguments.visible,
+        ),
+        limits=Limits(
+            repetitions=arguments.repetitions,
+            attempts=arguments.attempts,
+            timeout_s=arguments.timeout,
+            route_changes=arguments.route_changes,
+        ),
+        hidden=tuple(filter(None, map(os.environ.get, variables))),
+    )
+    with sigterm_as_interrupt(), opened_run(arguments.out, wanted) as folder:
+        try:
+            with shown(sys.stderr, arguments.repetitions, len(scenario.steps)) as progress:
+                _play(arguments, plan, folder, progress, token)
+        finally:
+            _sum_up(folder)
     return 0
 
 
-def summary(result: Repetition, repetitions: int) -> str:
-    """One line about a finished repetition."""
-    actions = ", ".join(f"{one.action} {one.duration_ns / 1e9:.2f} s" for one in result.actions if one.duration_ns is not None)
-    return f"{result.scenario} {result.repetition}/{repetitions}: {actions}"
+def _play(arguments: Namespace, plan: Plan, folder: RunFolder, progress: Bar | Silent, token: str) -> None:
+    clock = Time.system()
+    channel = Channel(arguments.markers or MARKERS, token=token, outbox=folder.outbox, say=progress.say)
+
+    def ports(told: Told) -> Ports:
+        return Ports(browser=opened, markers=told, watcher=progress, clock=clock, versions=versions())
+
+    def traced(method: str) -> Route:
+        return trace(folder.manifest.host, port=port_of(folder.manifest.site), method=method)
+
+    tools = Tools(
+        ports=ports,
+        channel=channel,
+        recorder=recorder_for(arguments.url, capture=arguments.capture, keep=arguments.keep_captures),
+        progress=progress,
+        trace=traced if arguments.route else None,
+        clock=clock,
+    )
+    try:
+        Campaign(plan, folder, tools).run()
+    except KeyboardInterrupt:
+        progress.say(f"the same command with --run-id {folder.manifest.run} goes on where it stopped")
+        raise
+
+
+def _sum_up(folder: RunFolder) -> None:
+    print(table(write_summary(folder)), end="", flush=True)
+    if kept := kept_sessions(folder.outbox):
+        print(f"{kept} sessions wait for the sidecar: `tracemark replay --deliver {folder.path}` delivers them", flush=True)
 
 
 def versions() -> dict[str, str]:
@@ -132,45 +122,66 @@ def versions() -> dict[str, str]:
     return {**packages, "python": platform.python_version(), "system": f"{platform.system()} {platform.release()}"}
 
 
-def _play(
-    player: Player,
-    scenario: Scenario,
-    values: Values,
-    options: BrowserOptions,
-    sink: MarkerSink,
-    result: Repetition,
-    out: Path,
-) -> None:
-    try:
-        with opened(options) as browser:
-            result.versions = {**result.versions, **browser.versions()}
-            player.play(scenario, values, browser, sink, result)
-    except Fault as error:
-        result.error = result.error or str(error)
-        raise
-    except KeyboardInterrupt:
-        result.error = "stopped by hand"
-        raise
-    finally:
-        result.save(out)
+def scenario_hash(scenario: Scenario) -> str:
+    """SHA-256 of what a scenario says, whatever its file is called and however it is laid out."""
+    said = {name: value for name, value in asdict(scenario).items() if name != "file"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-@contextmanager
-def _marked(url: str, token: str, result: Repetition) -> Iterator[MarkerSink]:
-    """The marker channel for one repetition; it has delivered everything when this is left without an error."""
-    if url == "none":
-        yield NoMarkers()
-        return
-    client = MarkerClient(url, session=result.session, token=token)
-    delivered = False
-    try:
-        client.start()
-        client.run(result.run, setup=result.setup, scenario=result.scenario, role=result.role, repetition=result.repetition)
-        yield client
-    finally:
-        delivered = client.close()
-    if not delivered:
-        raise UndeliveredError("the sidecar has not acknowledged all markers", f"see its log at {url}, then play again")
+def _manifest(arguments: Namespace, scenario: Scenario, given: Mapping[str, str], site: str, host: str) -> Manifest:
+    run = arguments.run_id or time.strftime("run-%Y%m%dT%H%M%SZ", time.gmtime())
+    if not _NAME.fullmatch(run):
+        raise UsageFault(f"--run-id {run!r} is no name", "use letters, digits, '_', '.', '-'")
+    earlier = saved_manifest(arguments.out / run)
+    seed = arguments.seed if arguments.seed is not None else earlier.seed if earlier else secrets.randbelow(2**31)
+    return Manifest(
+        run=run,
+        setup=arguments.setup,
+        scenario=scenario.name,
+        role=scenario.role,
+        scenario_sha256=scenario_hash(scenario),
+        parameters=dict(given),
+        seed=seed,
+        site=site,
+        host=host,
+        users=1,
+        capture=arguments.capture,
+        repetitions=arguments.repetitions,
+        markers=arguments.markers or MARKERS,
+        created_ns=time.time_ns(),
+        versions=versions(),
+    )
+
+
+def _dry_run(arguments: Namespace, scenario: Scenario, wanted: Manifest, variables: Sequence[str]) -> str:
+    notes = [
+        f"packets   {'captured between this machine and the site' if wanted.capture else 'not captured'}",
+        f"route     {'traced before every repetition' if arguments.route else 'not traced'}",
+        f"markers   {wanted.markers}",
+    ]
+    return what_it_would_do(
+        scenario,
+        site=wanted.site,
+        setup=wanted.setup,
+        sessions=wanted.repetitions * wanted.users,
+        variables=variables,
+        folder=str(arguments.out / wanted.run),
+        notes=notes,
+    )
+
+
+def _require(arguments: Namespace) -> None:
+    for name, option in (("scenario", "SCENARIO"), ("url", "--url"), ("setup", "--setup")):
+        if getattr(arguments, name) is None:
+            raise UsageFault(f"{option} is missing", "see `tracemark replay --help`")
+    for name, least in (("repetitions", 1), ("attempts", 1), ("route_changes", 0), ("timeout", 0)):
+        if getattr(arguments, name) < least:
+            option = "--" + name.replace("_", "-")
+            raise UsageFault(f"{option} {getattr(arguments, name):g} is too few", f"write at least {least}")
+    if "?" in arguments.url or "@" in arguments.url:
+        raise UsageFault(
+            "--url holds a query or a user name", "write the site's address alone; accounts stand in the environment"
+        )
 
 
 def _pairs(given: Sequence[str]) -> Mapping[str, str]:
@@ -191,28 +202,3 @@ def _token(environment: Mapping[str, str]) -> str:
         return Path(file).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise UsageFault(f"TRACEMARK_TOKEN_FILE cannot be read ({error.strerror})", "name a file with the token") from error
-
-
-def _progress(head: str) -> Callable[[str], None]:
-    def say(text: str) -> None:
-        if sys.stderr.isatty():
-            print(f"{head}: {text}", file=sys.stderr)
-
-    return say
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Whoever ends us gets the browser closed, too."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    earlier = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)

@@ -37,8 +37,9 @@ class Exchange:
         return ((self.t1_ns - self.sent_mono_ns) + (self.t2_ns - self.received_mono_ns)) // 2
 
     def error_ns(self, now_mono_ns: int) -> int:
-        """Bound of the offset's error now: half the time on the way, and drift since."""
-        return (self.round_trip_ns + 1) // 2 + round(DRIFT * max(0, now_mono_ns - self.received_mono_ns))
+        """Bound of the offset's error at a moment: half the time on the way, and drift between that moment and the exchange."""
+        apart_ns = max(0, now_mono_ns - self.received_mono_ns, self.sent_mono_ns - now_mono_ns)
+        return (self.round_trip_ns + 1) // 2 + round(DRIFT * apart_ns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,7 @@ class OffsetEstimator:
         return True
 
     def at(self, wall_ns: int, mono_ns: int) -> Offset | None:
-        """The offset of a moment that both of our clocks have stamped; None before the first exchange."""
+        """The offset of a moment that both of our clocks have stamped, before or after an exchange; None without any."""
         if not self._exchanges:
             return None
         best = min(self._exchanges, key=lambda exchange: exchange.error_ns(mono_ns))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any, cast
 
 from replay.clock_offset import Offset, OffsetEstimator
 from replay.marker_link import BACKOFF_S, ChannelRefusedError, ChannelUnreachableError, Identity, MarkerLink
@@ -18,6 +19,14 @@ from sidecar.model.records import Marker, Phase
 from sidecar.model.wire import from_marker
 
 __all__ = ["ChannelRefusedError", "ChannelUnreachableError", "MarkerClient", "UnknownActionIdError"]
+
+
+def boot_id() -> str:
+    """Names the time since this machine was started, in which its monotonic clock counts on; empty where nothing tells."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 class UnknownActionIdError(UsageFault):
@@ -51,9 +60,9 @@ class MarkerClient:
         self._wall_ns = wall_ns
         self._mono_ns = mono_ns
         self._changed = threading.Condition()
-        self._outbox = Outbox(capacity, outbox_file)
+        self._outbox = Outbox(capacity, outbox_file, boot_id())
         self._estimator = OffsetEstimator()
-        self._open: dict[str, str] = {}
+        self._open = dict(self._outbox.open_actions)
         self._identity = Identity(session=session, source=source, client=client, token=token)
         self._url = url
         self._backoff_s = backoff_s
@@ -117,32 +126,21 @@ class MarkerClient:
         """The action was given up; its time will not count. Raises UnknownActionIdError."""
         self._finish(action_id, "cancel", {})
 
-    def transfer(
-        self,
-        *,
-        start_ns: int,
-        duration_ns: int,
-        down_bytes: int,
-        up_bytes: int,
-        packets: int,
-        retransmitted: int,
-        action_id: str | None = None,
-    ) -> None:
-        """What a capture on this machine saw; `start_ns` by this machine's wall clock."""
-        fields = {
-            "start_ns": start_ns + self._offset_now_ns(),
-            "duration_ns": duration_ns,
-            "down_bytes": down_bytes,
-            "up_bytes": up_bytes,
-            "packets": packets,
-            "retransmitted": retransmitted,
-        }
-        self._put("transfer", fields if action_id is None else {**fields, "action_id": action_id})
+    def transfer(self, *, action_id: str | None = None, **fields: Any) -> None:
+        """What a capture, or the browser, on this machine saw: the fields of TransferReport, `start_ns` by our wall clock."""
+        self._report("transfer", "start_ns", fields, action_id)
 
     def rate(self, score: int, action_id: str | None = None) -> None:
         """How it felt just now, 1 to 5."""
-        fields = {"time_ns": self._wall_ns() + self._offset_now_ns(), "score": score}
-        self._put("rating", fields if action_id is None else {**fields, "action_id": action_id})
+        self._report("rating", "time_ns", {"time_ns": self._wall_ns(), "score": score}, action_id)
+
+    def cancel_open(self) -> int:
+        """Give up every action that is open, also one that a killed process left so; returns how many."""
+        with self._changed:
+            left = list(self._open)
+        for action_id in left:
+            self.cancel(action_id)
+        return len(left)
 
     def offset(self) -> Offset | None:
         """What to add to this machine's wall clock now to get the sidecar's; None before the clocks were compared."""
@@ -183,7 +181,8 @@ class MarkerClient:
         return delivered
 
     async def _talk(self) -> None:
-        link = MarkerLink(self._url, self._identity, self._outbox, self._estimator, self._changed, self._mono_ns, self._backoff_s)
+        clocks = self._wall_ns, self._mono_ns
+        link = MarkerLink(self._url, self._identity, self._outbox, self._estimator, self._changed, *clocks, self._backoff_s)
         with self._changed:
             self._loop, self._link = asyncio.get_running_loop(), link
             self._changed.notify_all()
@@ -219,9 +218,16 @@ class MarkerClient:
         del item["seq"]
         self._put("marker", item)
 
-    def _offset_now_ns(self) -> int:
-        offset = self.offset()
-        return offset.offset_ns if offset else 0
+    def _report(self, kind: str, time_name: str, fields: dict[str, object], action_id: str | None) -> None:
+        """Put a report whose time stands in our clock: in the sidecar's, or with our clocks, for the link to correct it later."""
+        now = self._wall_ns(), self._mono_ns()
+        with self._changed:
+            offset = self._estimator.at(*now)
+        if offset is None:
+            fields["told"] = now
+        else:
+            fields[time_name] = cast(int, fields[time_name]) + offset.offset_ns
+        self._put(kind, fields if action_id is None else {**fields, "action_id": action_id})
 
     def _put(self, kind: str, fields: Mapping[str, object]) -> None:
         with self._changed:

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from threading import Condition
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
-from replay.clock_offset import Exchange, OffsetEstimator
+from replay.clock_offset import Exchange, Offset, OffsetEstimator
 from replay.outbox import Entry, Outbox
 from sidecar.model.faults import Fault, UsageFault
 from sidecar.model.messages import (
@@ -70,6 +70,23 @@ class Identity:
     token: str
 
 
+def placed(entry: Entry, at: Callable[[int, int], Offset | None], now: tuple[int, int]) -> Entry:
+    """The entry with its times in the sidecar's clock where that was not known when it was told.
+
+    `at` gives the offset of a moment by our wall and monotonic clock; the latter counts on as long as the machine runs, whichever
+    process asks. What was told before the machine was started anew is taken to be as far off as our wall clock is `now`.
+    """
+    fields = dict(entry.fields)
+    if entry.kind == "marker":
+        moment = now if entry.earlier else (fields["wall_ns"], fields["mono_ns"])
+        if fields.get("offset_ns") is None and (offset := at(*moment)) is not None:
+            fields |= {"offset_ns": offset.offset_ns, "offset_error_ns": offset.error_ns}
+    elif (told := fields.pop("told", None)) is not None and (offset := at(*(now if entry.earlier else told))) is not None:
+        name = "start_ns" if "start_ns" in fields else "time_ns"
+        fields[name] += offset.offset_ns
+    return replace(entry, fields=fields)
+
+
 def messages(entries: Iterable[Entry]) -> Iterator[tuple[int, Message]]:
     """Entries as messages, markers that follow each other together; each with the highest seq in it."""
     for are_markers, group in groupby(entries, lambda entry: entry.kind == "marker"):
@@ -91,6 +108,7 @@ class MarkerLink:
         outbox: Outbox,
         estimator: OffsetEstimator,
         changed: Condition,
+        wall_ns: Callable[[], int],
         mono_ns: Callable[[], int],
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
@@ -99,11 +117,13 @@ class MarkerLink:
         self._outbox = outbox
         self._estimator = estimator
         self._changed = changed
+        self._wall_ns = wall_ns
         self._mono_ns = mono_ns
         self._backoff_s = backoff_s
         self._wake = asyncio.Event()
         self._closing = asyncio.Event()
         self._ponged = asyncio.Event()
+        self._compared = asyncio.Event()
         self._sent = 0
         self._not_before = 0.0
         self._last_error: ErrorReply | None = None
@@ -221,6 +241,8 @@ class MarkerLink:
                     self.ready = self.ready or self._pongs >= FIRST_PINGS
                     self._changed.notify_all()
                 self._ponged.set()
+                if self.ready:
+                    self._compared.set()
             case ErrorReply():
                 self._last_error = reply
                 if reply.seq is not None:
@@ -231,6 +253,7 @@ class MarkerLink:
                     self._wake.set()
 
     async def _send(self, connection: ClientConnection) -> None:
+        await self._compared.wait()  # what was told while the sidecar was away has no place in its time yet
         while True:
             self._wake.clear()
             pause_s = self._not_before - asyncio.get_running_loop().time()
@@ -239,7 +262,9 @@ class MarkerLink:
                 continue
             with self._changed:
                 room = max(0, self._outbox.acked + WINDOW - self._sent)
-                batch = list(messages(islice(self._outbox.after(self._sent), room)))
+                waiting = islice(self._outbox.after(self._sent), room)
+                now = self._wall_ns(), self._mono_ns()
+                batch = list(messages(placed(entry, self._estimator.at, now) for entry in waiting))
             for highest, message in batch:
                 self._sent = max(self._sent, highest)
                 await connection.send(encode(message))

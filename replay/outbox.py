@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -16,14 +16,20 @@ from sidecar.model.faults import Fault
 class OutboxError(Fault):
     """The outbox file cannot be read or written."""
 
+    kind = "disk"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One numbered thing to tell: `kind` is `marker` or the message's type, `fields` the rest of it."""
+    """One numbered thing to tell: `kind` is `marker` or the message's type, `fields` the rest of it.
+
+    `earlier`: it was told before this machine was started anew, so that its monotonic time means nothing now.
+    """
 
     seq: int
     kind: str
     fields: Mapping[str, Any]
+    earlier: bool = False
 
 
 class Outbox:
@@ -31,15 +37,18 @@ class Outbox:
 
     With a file (JSON lines: entries, and the acknowledgements that remove them) a killed process loses nothing: the next one that
     opens it goes on where it ended. The file is not forced to the disk at every line: it outlives the process, not the power.
+    `open_actions` are those whose end was never told, acknowledged or not, by id. `boot` names the machine's present run.
     """
 
-    def __init__(self, capacity: int = 100_000, file: Path | None = None) -> None:
+    def __init__(self, capacity: int = 100_000, file: Path | None = None, boot: str = "") -> None:
         self._entries: deque[Entry] = deque()
         self._capacity = capacity
+        self._boot = boot
         self._file: IO[str] | None = None
         self.acked = 0
         self.dropped = 0
         self.continued = False
+        self.open_actions: dict[str, str] = {}
         if file is not None:
             self._open(file)
         self._next = self._entries[-1].seq + 1 if self._entries else self.acked + 1
@@ -66,7 +75,8 @@ class Outbox:
         entry = Entry(self._next, kind, dict(fields))
         self._next += 1
         self._entries.append(entry)
-        self._write(_line(entry))
+        self._follow(entry)
+        self._write(self._line(entry))
         return True
 
     def acknowledge(self, seq: int) -> None:
@@ -83,7 +93,7 @@ class Outbox:
         """Number anew, `by` higher: the sidecar knows this session from a time that this outbox does not remember."""
         if by == 0:
             return
-        self._entries = deque(Entry(entry.seq + by, entry.kind, entry.fields) for entry in self._entries)
+        self._entries = deque(replace(entry, seq=entry.seq + by) for entry in self._entries)
         self._next += by
         self.acked += by
         if self._file is not None:
@@ -117,16 +127,27 @@ class Outbox:
                 raw = json.loads(line)
                 if "ack" in raw:
                     self.acked = max(self.acked, int(raw["ack"]))
+                elif "open" in raw:
+                    self.open_actions = dict(raw["open"])
                 else:
-                    entries[raw["seq"]] = Entry(raw["seq"], raw["kind"], raw["fields"])
+                    earlier = raw.get("boot", self._boot) != self._boot
+                    entries[raw["seq"]] = Entry(raw["seq"], raw["kind"], raw["fields"], earlier)
+                    self._follow(entries[raw["seq"]])
             except (ValueError, TypeError, KeyError):
                 continue  # the line that a killed process did not finish
         self._entries = deque(entries[seq] for seq in sorted(entries) if seq > self.acked)
 
+    def _follow(self, entry: Entry) -> None:
+        if entry.kind == "marker" and entry.fields.get("phase") == "begin":
+            self.open_actions[entry.fields["action_id"]] = entry.fields["action"]
+        elif entry.kind == "marker":
+            self.open_actions.pop(entry.fields.get("action_id", ""), None)
+
     def _rewrite(self, file: Path) -> None:
         self.close()
         fresh = file.with_name(file.name + ".new")
-        lines = [json.dumps({"ack": self.acked}), *map(_line, self._entries)]
+        # What is open stands behind the entries: reading them again must not open twice what they begin and end.
+        lines = [json.dumps({"ack": self.acked}), *map(self._line, self._entries), json.dumps({"open": self.open_actions})]
         fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
         fresh.replace(file)
         self._file = file.open("a", encoding="utf-8", buffering=1)
@@ -138,6 +159,6 @@ class Outbox:
             except OSError as error:
                 raise OutboxError(f"the outbox {self._file.name} cannot be written ({error})", "make room for it") from error
 
-
-def _line(entry: Entry) -> str:
-    return json.dumps({"seq": entry.seq, "kind": entry.kind, "fields": entry.fields}, separators=(",", ":"))
+    def _line(self, entry: Entry) -> str:
+        known = {"seq": entry.seq, "kind": entry.kind, "fields": entry.fields, "boot": "" if entry.earlier else self._boot}
+        return json.dumps(known, separators=(",", ":"))

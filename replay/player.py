@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Protocol
 
 from replay.expectations import Scene, Verdict
-from replay.results import ActionResult, Repetition, StepResult
+from replay.failures import Failure, failure_of
+from replay.results import SCREENSHOT, ActionResult, Repetition, StepResult
 from replay.scenario_shape import Scenario, Step
 from replay.settle import Waiter, settle
 from replay.sight import Before, Eyes, NotReadyError, before
 from replay.steps import STEPS, Hands, Stage
 from replay.steps_viewer import varied
+from replay.trouble import STATUS_PAGE, Lookout
 from replay.values import Values
 from sidecar.model.faults import Fault
 
@@ -53,6 +55,9 @@ class PlayedBrowser(Eyes, Hands, Protocol):
     def screenshot(self, path: Path) -> bool:
         """Leave a picture of the page."""
 
+    def broken_downloads(self) -> int:
+        """How many downloads have broken off so far."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Time:
@@ -69,7 +74,22 @@ class Time:
 
 
 class StepError(Fault):
-    """A step that could not be played; names the scenario's file, the step and what was tried."""
+    """A step that could not be played; names the scenario's file, the step and what was tried. `failure` says of what kind."""
+
+    def __init__(self, file: str, failure: Failure, picture: Path | None) -> None:
+        shown = f" (screenshot: {picture})" if picture else ""
+        super().__init__(f"{file}: step {failure.step} ({failure.name}): {failure.what}", failure.remedy + shown)
+        self.failure = failure
+
+
+class Watcher(Protocol):
+    """Is told how far a repetition is: `replay.campaign_progress`."""
+
+    def step(self, number: int, name: str) -> None:
+        """This step begins now."""
+
+    def action(self, ended: ActionResult) -> None:
+        """This action came to its end."""
 
 
 def traceparent(session: str, action_id: str = NO_ACTION) -> str:
@@ -78,23 +98,29 @@ def traceparent(session: str, action_id: str = NO_ACTION) -> str:
 
 
 class Player:
-    """Plays scenarios on one site. `say` gets a line for every finished action; `out` gets the screenshots of failures."""
+    """Plays scenarios on one site; `evidence` is the folder for the screenshot of a failure."""
 
-    def __init__(self, *, site: str, out: Path, clock: Time, say: Callable[[str], None]) -> None:
+    def __init__(self, *, site: str, evidence: Path, clock: Time, watcher: Watcher) -> None:
         self._site = site.rstrip("/")
-        self._out = out
+        self._evidence = evidence
         self._clock = clock
-        self._say = say
+        self._watcher = watcher
 
     def play(self, scenario: Scenario, values: Values, browser: PlayedBrowser, sink: MarkerSink, result: Repetition) -> None:
         """Play it and fill in `result`; raises StepError when a step fails, after its action has been cancelled."""
-        play = _Play(self._clock, browser, sink, result)
+        lookout = Lookout(browser, browser.downloads, browser.broken_downloads, lambda: self._clock.mono_ns() / 1e9)
+        play = _Play(self._clock, browser, sink, result, lookout)
         chance = random.Random(result.seed)  # noqa: S311 (variation, not a secret)
         speed = values.number("pace", 1.0)
+
+        def pause(seconds: float) -> None:
+            self._clock.pause(seconds)
+            lookout.look()
+
         stage = Stage(
             eyes=browser,
             hands=browser,
-            waiter=Waiter(lambda: self._clock.mono_ns() / 1e9, self._clock.pause),
+            waiter=Waiter(lambda: self._clock.mono_ns() / 1e9, pause),
             values=values,
             site=self._site,
             random=chance,
@@ -104,6 +130,7 @@ class Player:
         browser.watch(Path(__file__).with_name("watch.js").read_text(encoding="utf-8"))
         browser.label(traceparent(result.session))
         for step in scenario.steps:
+            self._watcher.step(step.number, step.name)
             if step.think is not None:
                 self._clock.pause(varied(step.think.seconds, step.think.variation, chance) / speed)
             try:
@@ -114,26 +141,35 @@ class Player:
             except BaseException:
                 play.cancel()
                 raise
-            if ended is not None and ended.duration_ns is not None:
-                self._say(f"{ended.action} {ended.duration_ns / 1e9:.2f} s")
+            if ended is not None:
+                self._watcher.action(ended)
 
     def _failed(
         self, scenario: Scenario, step: Step, error: Fault | NotReadyError, browser: PlayedBrowser, result: Repetition
     ) -> StepError:
-        what, remedy = (error.what, error.remedy) if isinstance(error, Fault) else (str(error), "play again")
-        picture = self._out / f"{result.file_stem}-step{step.number}.png"
+        status, said = _page_says(browser)
+        result.failure = failure_of(error, step=step, status=status, said=said)
+        picture = self._evidence / SCREENSHOT
         if browser.screenshot(picture):
             result.screenshot = picture.name
-            remedy += f" (screenshot: {picture})"
-        result.error = f"{scenario.file}: step {step.number} ({step.name}): {what}"
-        return StepError(result.error, remedy)
+        return StepError(scenario.file, result.failure, picture if result.screenshot else None)
+
+
+def _page_says(browser: PlayedBrowser) -> tuple[int, str]:
+    """The status of the page that is shown, and what it says; nothing when it cannot be asked any more."""
+    try:
+        page = browser.run(STATUS_PAGE)
+    except (Fault, NotReadyError):
+        return 0, ""
+    return int(page.get("status", 0)), str(page.get("said", ""))
 
 
 class _Play:
     """The state of one repetition: the action that is open."""
 
-    def __init__(self, clock: Time, browser: PlayedBrowser, sink: MarkerSink, result: Repetition) -> None:
+    def __init__(self, clock: Time, browser: PlayedBrowser, sink: MarkerSink, result: Repetition, lookout: Lookout) -> None:
         self._clock = clock
+        self._lookout = lookout
         self._browser = browser
         self._sink = sink
         self._result = result
@@ -159,6 +195,8 @@ class _Play:
             self._ticks = (self._ticks or 0) + played.ticks
         scene = Scene(eyes=self._browser, downloads=self._browser.downloads, values=stage.values, before=earlier)
         verdicts = settle(scene, step.expect, step.refuse, stage.waiter, step.timeout_s)
+        if any(expectation.kind == "page" for expectation in step.expect):
+            self._lookout.look_at_page()
         ended = self._end(verdicts) if step.ends else None
         self._result.steps.append(
             StepResult(

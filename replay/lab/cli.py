@@ -1,4 +1,4 @@
-"""The command `tracemark lab`: up, down, status."""
+"""The command `tracemark lab`: up, down, status, run, reroute."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from pathlib import Path
 from types import FrameType
 
 from replay.lab.folders import state_directory
+from replay.lab.networks.cli import add_commands, add_up_options, parsed_links, run_in
 from replay.lab.options import DEFAULT_PORT, LabOptions, Sidecar
-from replay.lab.stack import down, status, up
+from replay.lab.stack import down, network, status, up
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,6 +25,11 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if arguments.command == "status":
         return _print_status(directory)
+    if arguments.command == "run":
+        return run_in(directory, arguments.setup, arguments.words, as_user=arguments.user)
+    if arguments.command == "reroute":
+        print(f"{arguments.setup}: the next hop is now {network(directory, arguments.setup)[1].reroute()}")
+        return 0
     options = LabOptions(
         directory=directory,
         exam_size=arguments.exam_size,
@@ -31,6 +37,9 @@ def main(argv: Sequence[str]) -> int:
         port=arguments.port,
         context_path=arguments.context_path,
         sidecar=Sidecar.parse(arguments.sidecar) if arguments.sidecar else None,
+        setups=tuple(dict.fromkeys(arguments.setup)),
+        links=parsed_links(arguments.link),
+        shaping=arguments.shaping,
     )
     # A polite kill ends as Ctrl-C does: what was started so far is stopped again.
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -61,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         description="The XNAT-shaped practice system: web application, database and proxy, in containers or as processes.",
         epilog="example: tracemark lab up --exam-size 460MB",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|run|reroute")
     start = commands.add_parser(
         "up",
         help="start it and wait until it answers",
@@ -81,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HTTP,MARKERS",
         help="let nginx lead to a sidecar that listens at these two HOST:PORT, below /tracemark/ (default: it does not)",
     )
+    add_up_options(start)
     stop = commands.add_parser(
         "down",
         help="stop it",
@@ -95,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: tracemark lab status",
     )
     default = state_directory(os.environ)
-    for command in (start, stop, show):
+    for command in (start, stop, show, *add_commands(commands)):
         command.add_argument("--dir", type=Path, default=default, metavar="DIR", help=f"the lab's folder (default {default})")
     return parser
 

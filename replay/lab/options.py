@@ -10,9 +10,13 @@ from pathlib import Path
 
 from replay.lab.faults import LabUsageFault
 from replay.lab.folders import cache_directory, state_directory
+from replay.lab.networks.build import SHAPINGS, Shaping
+from replay.lab.networks.link import SETUPS, Link, Setup
 from replay.lab.studies import exam_bytes
 
 DEFAULT_PORT = 8089
+#: where a sidecar's marker channel listens when nobody says otherwise
+DEFAULT_MARKERS = "127.0.0.1:8051"
 
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", re.ASCII)
@@ -42,6 +46,11 @@ class Sidecar:
     def __str__(self) -> str:
         return f"{self.http},{self.markers}"
 
+    def markers_here(self) -> str:
+        """The marker channel as this machine reaches it: a name that only containers know stands for the default place."""
+        host = self.markers.rpartition(":")[0]
+        return self.markers if host == "localhost" or re.fullmatch(r"[0-9.]+|\[.*\]", host) else DEFAULT_MARKERS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabOptions:
@@ -49,6 +58,7 @@ class LabOptions:
 
     `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one.
     `name_prefix` is for tests: several labs on one engine. With `sidecar` the lab's nginx leads to it below /tracemark/.
+    `setups` are networks to build in front of it; `links` replaces their lines, `shaping` says what slows them down.
     """
 
     directory: Path = field(default_factory=lambda: state_directory(os.environ))
@@ -58,6 +68,9 @@ class LabOptions:
     context_path: str = ""
     name_prefix: str = ""
     sidecar: Sidecar | None = None
+    setups: tuple[Setup, ...] = ()
+    links: Mapping[Setup, Link] = field(default_factory=dict)
+    shaping: Shaping = "auto"
     cache: Path = field(default_factory=lambda: cache_directory(os.environ))
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -70,6 +83,12 @@ class LabOptions:
             )
         if self.port is not None and not 0 <= self.port <= 65535:
             raise LabUsageFault(f"there is no port {self.port}", "give one from 1 to 65535, or 0 for any free one")
+        if unknown := [name for name in (*self.setups, *self.links) if name not in SETUPS]:
+            raise LabUsageFault(f"there is no setup {unknown[0]!r}", f"give one of {', '.join(SETUPS)}")
+        if self.shaping not in SHAPINGS:
+            raise LabUsageFault(f"nothing shapes like {self.shaping!r}", f"give one of {', '.join(SHAPINGS)}")
+        if idle := [name for name in self.links if name not in self.setups]:
+            raise LabUsageFault(f"a line for {idle[0]}, but no such setup", f"add `--setup {idle[0]}`")
         if not re.fullmatch(r"[a-z0-9-]*", self.name_prefix):
             raise LabUsageFault(
                 f"the name prefix {self.name_prefix!r} cannot begin a container's name", "use small letters, digits, dashes"

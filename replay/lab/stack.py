@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from replay.lab.command import Run, run
@@ -17,19 +18,22 @@ from replay.lab.folders import StateFolder, locked
 from replay.lab.image_build import remove_images
 from replay.lab.info import LabInfo, Mode
 from replay.lab.modes import all_known_parts, known_parts, new_parts
-from replay.lab.options import DEFAULT_PORT, LabOptions
+from replay.lab.networks.fleet import Networks
+from replay.lab.networks.link import Setup
+from replay.lab.networks.network import Network
+from replay.lab.options import DEFAULT_MARKERS, DEFAULT_PORT, LabOptions
 from replay.lab.parts import NAMES, Parts, PartState
 from replay.lab.processes import Processes, free_port
 from replay.lab.studies import EXAM, Progress, fill_archive, silent
 
-__all__ = ["LabOptions", "down", "status", "up"]
+__all__ = ["LabOptions", "down", "network", "status", "up"]
 
 Say = Callable[[str], None]
 _READY_S = 120.0
 
 
 def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Run = run) -> LabInfo:
-    """Starts the lab and waits until its first page comes; a lab that runs already is left as it is.
+    """Starts the lab and waits until its first page comes; a lab that runs already is left as it is, but gets wanted networks.
 
     Whatever fails or interrupts it, no container and no process is left. Raises LabFault, or LabUsageFault when the lab that runs
     was started with other options.
@@ -39,7 +43,7 @@ def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Ru
     with locked(folder.lock):
         if (found := _running(folder, options, runner)) is not None:
             say(f"the lab is up already: {found.url}{found.context_path}/")
-            return found
+            return _with_networks(folder, found, options, say, runner)
         _end_leftovers(folder, runner)
         why_not = "--processes was given" if options.processes else engine_answers(runner)
         mode: Mode = "docker" if why_not is None else "processes"
@@ -57,6 +61,9 @@ def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Ru
             _await_page(parts, port, options.context_path + "/", say)
             info = _describe(folder, options, size, parts, port)
             folder.stamp.write_text(f"{maker} {size}", encoding="utf-8")
+            undo.callback(LabInfo.forget, folder.directory)
+            undo.callback(_networks(folder, runner).down)
+            info = _with_networks(folder, info, options, say, runner)
             info.save()
             undo.pop_all()
         say(f"the lab is up: {info.url}{info.context_path}/")
@@ -84,13 +91,42 @@ def down(directory: Path, say: Say, *, purge: bool = False, purge_images: bool =
 
 
 def status(directory: Path, *, runner: Run = run) -> tuple[PartState, ...]:
-    """The state of each container or process; empty when no lab is up there."""
+    """The state of each container or process, then of each network; empty when nothing of a lab is there."""
     folder = StateFolder(directory.resolve())
     try:
         info = LabInfo.load(folder.directory)
     except LabFault:
-        return ()
-    return known_parts(folder, info.mode, runner).states()
+        return _networks(folder, runner).states()
+    return known_parts(folder, info.mode, runner).states() + _networks(folder, runner).states()
+
+
+def network(directory: Path, setup: Setup, *, runner: Run = run) -> tuple[LabInfo, Network]:
+    """One setup of the lab that is up there, to run something in it; a LabFault when there is none."""
+    folder = StateFolder(directory.resolve())
+    info = LabInfo.load(folder.directory)
+    if setup not in info.setups:
+        raise LabFault(f"the lab has no {setup} in front of it", f"build it with `tracemark lab up --setup {setup}`")
+    return info, _networks(folder, runner).one(setup)
+
+
+def _networks(folder: StateFolder, runner: Run) -> Networks:
+    return Networks(directory=folder.directory, run=runner, prefix=folder.name_prefix())
+
+
+def _with_networks(folder: StateFolder, info: LabInfo, options: LabOptions, say: Say, runner: Run) -> LabInfo:
+    """The lab with the networks that are wanted in front of it, beside those it has; written down when there is a new one."""
+    networks = _networks(folder, runner)
+    for setup in options.setups:
+        networks.one(setup).up(
+            info.url.removeprefix("http://"),
+            link=options.links.get(setup),
+            shaping=options.shaping,
+            markers=DEFAULT_MARKERS if options.sidecar is None else options.sidecar.markers_here(),
+            say=say,
+        )
+        info = replace(info, setups=networks.infos())
+        info.save()
+    return info
 
 
 def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo | None:
@@ -121,7 +157,7 @@ def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo |
 
 def _end_leftovers(folder: StateFolder, runner: Run) -> bool:
     """Stops whatever an earlier start left, in either mode; True when there was something."""
-    found = False
+    found = _networks(folder, runner).down()
     for parts in all_known_parts(folder, runner):
         if any(part.state != "missing" for part in parts.states()):
             found = True

@@ -70,12 +70,25 @@ class Connections:
             packets.flags[rows],
             packets.window[rows],
         )
+        known = len(self._all)
         for mine in _groups(columns):
             key = tuple(int(column[mine[0]]) for column in columns)
             of_group = segments.at(mine) if len(mine) < len(rows) else segments
             number[mine], marks[mine] = self._judge(key, of_group)
             self._greeting(packets, rows[mine], number[mine], of_group, data)
+        self._in_order(number, known)
         return number, marks
+
+    def _in_order(self, number: Ints, known: int) -> None:
+        """Number the connections from `known` on as they appear in the rows: they were met end by end."""
+        new, first = np.unique(number[number >= known], return_index=True)
+        order = new[np.argsort(first)]
+        renumbered = np.arange(len(self._all))
+        renumbered[order] = np.arange(known, known + len(order))
+        number[:] = np.where(number >= known, renumbered[number], number)
+        self._all[known:] = [self._all[old] for old in order.tolist()]
+        for place, one in enumerate(self._all[known:], known):
+            one.number = place
 
     def _open(self, key: tuple[int, ...]) -> _Followed | None:
         if len(self._all) >= self._limit:

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from html import escape
 
 from sidecar.analysis.usage import COMBINED, COMBINED_OF, UsageRow, UsageTable
+from sidecar.model.display import STYLE, digits
 from sidecar.model.records import Action, Gap
 from sidecar.report.svg import Look, Row, chart
-from sidecar.report.tables import COLUMNS, digits, label
+from sidecar.report.tables import COLUMNS, label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,27 +162,13 @@ def _method(usage: UsageTable) -> str:
     return "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in (*METHOD, *usage.notes)) + "</ul>"
 
 
-_STYLE = """
-:root{color-scheme:light dark;--page:#fff;--plot:#f8fafc;--ink:#17202a;--ink2:#52606d;--line:#d5dce4;--cpu:#0b5cad;
---memory:#b3261e;--gap:#7b8794;--alpha:.24}
-@media (prefers-color-scheme:dark){:root{--page:#12181f;--plot:#0e1318;--ink:#e4eaf0;--ink2:#a3afbb;--line:#2b3641;
---cpu:#6cb4ff;--memory:#ff8f86;--gap:#8793a0;--alpha:.36}}
-@media print{:root{color-scheme:light}}
-body{max-width:1160px;margin:0 auto;padding:24px 20px 60px;background:var(--page);color:var(--ink);
-font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;font-variant-numeric:tabular-nums}
-h1{margin:0;font-size:22px}h2{margin:34px 0 8px;font-size:16px}p{margin:4px 0}li{margin:4px 0}
-header p,.legend,small,caption{color:var(--ink2)}
-table{width:100%;margin:10px 0 22px;border-collapse:collapse;font-size:13px}
-caption{padding:4px 0;text-align:left;font-weight:600}
-th,td{padding:3px 8px;text-align:right;white-space:nowrap;font-weight:400}
-th:first-child,.name,th.name{text-align:left}th:first-child{width:200px}
-tbody th{font-weight:600}thead th{border-bottom:1px solid var(--line);vertical-align:bottom;font-weight:600}
-th small{display:block;font-weight:400}tr.first>*{border-top:1px solid var(--line)}
-figure{margin:14px 0}figcaption span{margin-left:12px}figure svg{display:block;width:100%}
-.cpu{color:var(--cpu)}.memory{color:var(--memory)}
+_STYLE = (
+    STYLE
+    + """figure{margin:14px 0}figcaption span{margin-left:12px}figure svg{display:block;width:100%}
 svg text{font-size:11px}svg text.cpu{fill:var(--cpu)}svg text.memory{fill:var(--memory)}svg text.time{fill:var(--ink2)}
 svg .plot{fill:var(--plot)}svg .grid{stroke:var(--line);stroke-width:.6}
 svg path{fill:none;stroke-width:1.5;stroke-linejoin:round}svg path.cpu{stroke:var(--cpu)}svg path.memory{stroke:var(--memory)}
 .region{opacity:var(--alpha)}.region:hover{opacity:.6}.hatch{fill:var(--gap)}
-.swatch{width:10px;height:10px;margin-right:5px;vertical-align:-1px}.legend span{margin-right:14px}
+.legend span{margin-right:14px}
 """
+)

@@ -11,8 +11,8 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from sidecar.model.display import nice, size
 from sidecar.model.records import Action, Gap
-from sidecar.report.tables import size
 
 WIDTH, HEIGHT = 1120, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 72, 8, 24
@@ -71,13 +71,6 @@ def chart(
 
 def _height(top: float, value: float) -> float:
     return _TOP + _INNER_H * (1 - value / top)
-
-
-def nice(value: float, least: float) -> float:
-    """The next of 1, 2, 4, 6, 8 or 10 times a power of ten, so that quarters of it read well."""
-    value = max(value, least)
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(factor * power for factor in (1, 2, 4, 6, 8, 10) if factor * power >= value - 1e-9)
 
 
 def nice_bytes(value: float) -> float:

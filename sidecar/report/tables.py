@@ -5,52 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from sidecar.analysis.load import Load
 from sidecar.analysis.summary import Estimate
 from sidecar.analysis.usage import COMBINED, UsageRow, UsageTable
+from sidecar.model import display
+from sidecar.model.display import aligned, digits, percent, size
 
 Format = Literal["table", "json", "csv"]
 FORMATS: tuple[Format, ...] = ("table", "json", "csv")
 
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-
-
-def digits(value: float, significant: int = 3) -> str:
-    """Three significant digits without an exponent."""
-    if value == 0:
-        return "0"
-    size = math.floor(math.log10(abs(value)))
-    return f"{value:.{min(6, max(0, significant - 1 - size))}f}"
-
-
-def percent(value: float | None) -> str:
-    """Percent, without its sign: a decimal below ten."""
-    return "-" if value is None else f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}"
-
-
-def size(value: float | None) -> str:
-    """Bytes in binary units, as `docker stats` shows them."""
-    if value is None:
-        return "-"
-    unit = 0
-    while abs(value) >= 1024 and unit < len(_UNITS) - 1:
-        value /= 1024
-        unit += 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 else f"{digits(value)} {_UNITS[unit]}"
-
 
 def interval(estimate: Estimate | None) -> str:
     """Estimate and interval: `12.4 (10.1-14.7)`."""
-    if estimate is None:
-        return "-"
-    if estimate.low is None or estimate.high is None:
-        return f"{digits(estimate.estimate)} (-)"
-    return f"{digits(estimate.estimate)} ({digits(estimate.low)}-{digits(estimate.high)})"
+    return "-" if estimate is None else display.interval(estimate.estimate, estimate.low, estimate.high)
 
 
 def label(action: str, labels: Mapping[str, str]) -> str:
@@ -111,27 +82,14 @@ def _load(load: Load) -> str:
 
 def grid(rows: Sequence[UsageRow], labels: Mapping[str, str]) -> str:
     """Aligned columns: text to the left, numbers to the right; an operation is named in its first line only."""
-    heads = [["Operation", ""], ["Container", ""], *(head.partition("\n")[::2] for head, _ in COLUMNS)]
+    heads = ["Operation", "Container", *(head for head, _ in COLUMNS)]
     lines = []
     before = None
     for row in rows:
         name = "" if row.action == before else label(row.action, labels)
         before = row.action
         lines.append([name, row.container, *(show(row) for _, show in COLUMNS)])
-    widths = [
-        max(len(cell) for cell in column)
-        for column in zip(*[list(pair) for pair in zip(*heads, strict=True)], *lines, strict=True)
-    ]
-
-    def line(cells: Iterable[str]) -> str:
-        padded = [
-            cell.ljust(wide) if at < 2 else cell.rjust(wide) for at, (cell, wide) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return "  ".join(padded).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    top, below = zip(*heads, strict=True)
-    return "\n".join([line(top), line(below), rule, *(line(cells) for cells in lines), ""])
+    return aligned(heads, lines, names=2)
 
 
 CSV_COLUMNS: tuple[tuple[str, Callable[[UsageRow], object]], ...] = (

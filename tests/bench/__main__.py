@@ -15,7 +15,9 @@ BENCHMARKS = {
     "markers": "markers acknowledged per second, and how long an acknowledgement takes",
     "access_log": "log lines read and stored per second",
     "journal": "rows stored and read per second",
+    "packets": "packets read per second, beside tshark and pyshark",
     "shipping": "points shipped to InfluxDB per second",
+    "extension_cost": "what tagging costs the page beside none and Faro",
 }
 
 

@@ -147,7 +147,7 @@ def test_killing_the_sidecar_in_mid_scenario_loses_no_marker_and_repeats_none(tm
             stop_sidecar(sidecar)
     finally:
         stack.down(options.directory, print)
-    (result,) = [json.loads(path.read_text(encoding="utf-8")) for path in results.rglob("*.json")]
+    (result,) = [json.loads(path.read_text(encoding="utf-8")) for path in results.rglob("result.json")]
     told = sorted(action["action_id"] for action in result["actions"])
     assert len(told) == sum(step.begins for step in load_scenario("radiologist").steps)
     with SqliteJournal(sidecar.journal) as journal:

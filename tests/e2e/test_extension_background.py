@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +14,7 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from sidecar.web.tickets import is_same_origin
-from tests.support.extension import BROWSERS, GECKO_ID, Site, Tagged, build_for_test, load_package, markers_in, tagged
+from tests.support.extension import BROWSERS, GECKO_ID, Site, Tagged, build_for_test, carry, load_package, markers_in, tagged
 from tests.support.sidecar import SidecarProcess, running_sidecar
 from tests.support.waiting import wait_until
 
@@ -231,3 +233,73 @@ def test_a_sidecar_with_another_token_is_a_visible_state(tmp_path: Path, site: S
             browser.driver.find_element(By.ID, "save").click()
             wait_for_markers(sidecar, 2)
             browser.driver.switch_to.window(page)
+
+
+THROWS = b"""<!doctype html><title>t</title><link rel="icon" href="data:,">
+<button id="scroll" data-action="scroll">scroll</button>
+<script>
+for (const kind of ["click", "pointerdown"]) addEventListener(kind, () => { throw new Error("the page's own"); }, true);
+window.onerror = () => { document.title = "the page's own fault"; return true; };
+</script>"""
+#: as if the question how it felt had last been asked so many milliseconds ago
+EARLIER = """
+const [ms, done] = arguments, {session} = (globalThis.browser ?? globalThis.chrome).storage;
+session.get("recorder").then(({recorder}) => {
+  recorder.rating.asked_ms -= ms;
+  return session.set({recorder});
+}).then(() => done(true), (error) => done(String(error)));"""
+TAKE_AWAY = """
+const [origin, done] = arguments, {permissions} = globalThis.browser ?? globalThis.chrome;
+permissions.remove({origins: [origin]}).then(done, (error) => done(String(error)));"""
+
+
+def state_is(browser: Tagged, state: str, badge: str, words: str) -> None:
+    """The popup (which is open) and the badge say this."""
+    wait_until(lambda: browser.ask({"type": "overview"})["state"] == state, f"the state {state}", 60)
+    overview = browser.ask({"type": "overview"})
+    assert overview["badge"]["text"] == badge
+    wait_until(lambda: words in browser.driver.find_element(By.ID, "state").text, f"the popup to say {words!r}", 40)
+
+
+def ratings(sidecar: SidecarProcess) -> list[int]:
+    with closing(sqlite3.connect(f"file:{sidecar.journal}?mode=ro", uri=True)) as opened:
+        return [score for (score,) in opened.execute("SELECT score FROM ratings")]
+
+
+@pytest.mark.parametrize("kind", BROWSERS)
+def test_what_goes_wrong_has_a_state_and_a_remedy_and_the_page_never_notices(
+    kind: str, tmp_path: Path, site: Site, sidecar: SidecarProcess
+) -> None:
+    """A page that throws and a sidecar that is not there; in Chromium then the question how it felt, in Firefox a malformed
+    setting and an access that is taken away (Chromium keeps what a package requires)."""
+    built = build_for_test(tmp_path / "extension", sites=(site.url,), sidecar_url=f"ws://{sidecar.markers}/markers")
+    carry(built, consent="given", rating=True, **({"sampling": "often"} if kind == "firefox" else {}))
+    site.pages["/throws"] = THROWS
+    with tagged(kind, built, tmp_path / "browser") as browser:
+        page = browser.driver.current_window_handle
+        browser.own_page("popup.html")
+        popup = browser.driver.current_window_handle
+        browser.driver.switch_to.window(page)
+        browser.go(f"{site.url}/throws")
+        browser.click("scroll")
+        wait_for_markers(sidecar, 2)
+        assert browser.driver.title == "the page's own fault", "the page hears of its own faults as ever"
+        browser.driver.switch_to.window(popup)
+        sidecar.kill()
+        state_is(browser, "not_connected", "!", "tried again by itself")
+        sidecar.start()
+        browser.driver.find_element(By.ID, "again").click()
+        if kind == "firefox":
+            state_is(browser, "flawed", "on!", "sampling in this package must be a number from 0 to 1")
+            assert browser.driver.execute_async_script(TAKE_AWAY, "http://127.0.0.1/*") is True
+            state_is(browser, "no_permission", "!", "Open the options and allow access")
+            browser.driver.switch_to.window(page)
+            browser.wait_recording(False)
+            return
+        state_is(browser, "recording", "on", "Recording on")
+        assert browser.driver.execute_async_script(EARLIER, 21 * 60_000) is True
+        browser.kill_background()
+        state_is(browser, "rating", "1–5", "How did it feel")
+        browser.driver.find_element(By.CSS_SELECTOR, "#score button[value='4']").click()
+        wait_until(lambda: ratings(sidecar) == [4], "the rating to arrive")
+        state_is(browser, "recording", "on", "Recording on")

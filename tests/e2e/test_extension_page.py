@@ -1,30 +1,25 @@
-"""The extension's page side in headless Chromium on the practice system: by native input, against what the page knows."""
+"""The extension's page side alone in headless Chromium on the practice system: what the tests of the whole do not go through."""
 
 from __future__ import annotations
 
-import os
-import statistics
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from selenium import webdriver
 from selenium.webdriver import Keys
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.by import By
 
-from tests.support.extension_page import Person, Told, Truth, browsing
+from tests.support.extension_page import Collector, Person, browsing
 from tests.support.extension_page_ohif3 import Ohif3Site, ohif3
+from tests.support.extension_page_score import END_MS, START_MS, Step, check, since
 from tests.support.extension_page_sites import FixtureSite
-from tests.support.extension_page_steps import Visit, archive_of
+from tests.support.extension_page_steps import Visit
 from tests.support.replay_site import Site, site
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
-
-Step = Callable[[], Truth]
-START_MS = 60.0  # asserted widely: the machine may be busy; the scored run prints the distribution
-END_MS = 250.0
 
 
 @pytest.fixture(scope="module")
@@ -56,33 +51,6 @@ def visit(person: Person, lab: Site) -> Visit:
     return seen
 
 
-def check(person: Person, truth: Truth, phase: str = "end") -> Told:
-    """The extension told this action, and nothing else of that name, at the right times."""
-    told = person.told(truth.action, truth.begin_ms, phase)
-    assert abs(told.begin_ms - truth.begin_ms) < START_MS, (told, truth)
-    if truth.end_ms is not None:
-        assert told.end_ms is not None
-        assert abs(told.end_ms - truth.end_ms) < END_MS, (told, truth)
-    same = [one for one in person.collector.actions() if one.action == truth.action and one.begin_ms >= truth.begin_ms - START_MS]
-    assert len(same) == 1, same
-    return told
-
-
-def since(person: Person, begin_ms: float) -> list[str]:
-    """The names of all actions told since then."""
-    return [one.action for one in person.collector.actions() if one.begin_ms >= begin_ms]
-
-
-def test_in_and_out_by_click_by_enter_and_by_expiry(person: Person, lab: Site) -> None:
-    visit = Visit(person, lab.lab)
-    person.driver.delete_all_cookies()
-    for way in ("click", "enter"):
-        check(person, visit.log_in(way=way))
-        check(person, visit.log_out() if way == "click" else visit.expire())
-    told = check(person, visit.log_in(password="not-the-word"), "cancel")
-    assert "logout" not in since(person, told.begin_ms)
-
-
 def test_pages_and_searches(visit: Visit) -> None:
     person = visit.person
     check(person, visit.project())
@@ -100,23 +68,6 @@ def test_back_and_forward(visit: Visit) -> None:
     visit.project()
     check(visit.person, visit.home())
     check(visit.person, visit.back())
-
-
-def test_files_end_when_they_are_there_with_their_bytes(visit: Visit, tmp_path: Path) -> None:
-    person = visit.person
-    visit.quick_search()
-    assert check(person, visit.csv()).attrs["bytes"] > 0
-    check(person, visit.session())
-    for step in (visit.download_scan, visit.download_scans):
-        told = check(person, step())
-        assert told.attrs["evidence"] == "download"
-        assert told.attrs["bytes"] > 1_000_000
-    before = len(person.collector.actions())
-    visit.ask_for_session()
-    assert "download" not in [one.action for one in person.collector.actions()[before:]]
-    check(person, visit.download_session())
-    told = check(person, visit.upload(archive_of(tmp_path)))
-    assert told.attrs["bytes"] == (tmp_path / "upload.zip").stat().st_size
 
 
 def test_a_viewer_from_its_opening_to_its_last_slice(visit: Visit) -> None:
@@ -208,6 +159,7 @@ def test_a_slow_line_cuts_nothing_off(visit: Visit) -> None:
     person = visit.person
     visit.project()
     visit.tab()
+    assert isinstance(person.driver, webdriver.Chrome)
     person.driver.set_network_conditions(latency=1500, download_throughput=-1, upload_throughput=-1, offline=False)
     try:
         told = check(person, visit.filter("COVID_000"))
@@ -328,84 +280,10 @@ def test_nothing_that_is_typed_or_shown_leaves_the_page(visit: Visit) -> None:
     visit.quick_search()
     visit.session()
     wait_until(lambda: person.collector.actions()[-1].phase == "end", "the last end")
+    assert isinstance(person.collector, Collector)
     told = str(person.collector.messages)
     for word in (CANARY, "COVID", "XNAT_E", "XNAT_S", "researcher", "http", "/data", "XNAT_CSRF"):
         assert word not in told.replace("evidence", ""), word
     for item in person.collector.items():
         assert set(item) == {"action_id", "action", "phase", "wall_ms", "mono_ms", "attrs"}
         assert set(item["attrs"]) <= {"bytes", "images", "ticks", "first_image_ns", "evidence"}
-
-
-def test_scored(visit: Visit, capsys: pytest.CaptureFixture[str]) -> None:
-    """Many actions in a row; prints precision, recall and time errors. TRACEMARK_SCORED_ACTIONS sets how many (48)."""
-    person = visit.person
-    wanted = int(os.environ.get("TRACEMARK_SCORED_ACTIONS", "48"))
-    begin = person.now()
-    truths: list[Truth] = []
-    while len(truths) < wanted:
-        truths += round_of(visit, len(truths))
-    wait_until(lambda: all(one.phase for one in person.collector.actions()), "all ends")
-    told = [one for one in person.collector.actions() if one.begin_ms >= begin - START_MS]
-    lines, precision, recall = score(truths, told)
-    with capsys.disabled():
-        print("\n" + "\n".join(lines))
-    assert precision >= 0.98
-    assert recall >= 0.95
-
-
-def round_of(visit: Visit, turn: int) -> list[Truth]:
-    """One visit from login to logout, every action at least once."""
-    visit.person.driver.delete_all_cookies()
-    steps: list[Step] = [
-        visit.log_in, visit.project, visit.tab, visit.sort, lambda: visit.filter("COVID_00"), visit.clear_filter,
-        visit.quick_search, visit.csv, visit.session, visit.download_scan, visit.download_scans,
-        visit.open_viewer, lambda: visit.scroll_by_wheel(10 + turn % 7), lambda: visit.change_by_click(1),
-        lambda: visit.scroll_by_keys(4), lambda: visit.change_by_key(Keys.PAGE_DOWN), visit.scroll_by_slider,
-        lambda: visit.change_by_drag(1), lambda: visit.play(0.6), visit.measure, lambda: visit.scroll_by_wheel(-6),
-        visit.home_in_viewer, lambda: visit.quick_search("COVID_0001_CT1"), visit.log_out,
-    ]  # fmt: skip
-    return [step() for step in steps]
-
-
-def score(truths: list[Truth], told: list[Told]) -> tuple[list[str], float, float]:
-    """Lines of a table, precision and recall; a told action counts once, for the nearest truth of its name within a second."""
-    free = list(told)
-    table: dict[str, _Row] = {}
-    for truth in truths:
-        row = table.setdefault(truth.action, _Row())
-        row.true += 1
-        near = [one for one in free if one.action == truth.action and one.phase == "end"]
-        best = min(near, key=lambda one, at=truth.begin_ms: abs(one.begin_ms - at), default=None)  # type: ignore[misc]
-        if best is None or abs(best.begin_ms - truth.begin_ms) > 1000:
-            continue
-        free.remove(best)
-        row.begins.append(abs(best.begin_ms - truth.begin_ms))
-        if truth.end_ms is not None and best.end_ms is not None:
-            row.ends.append(abs(best.end_ms - truth.end_ms))
-    whole = _Row()
-    for row in table.values():
-        whole.true += row.true
-        whole.begins += row.begins
-        whole.ends += row.ends
-    lines = [f"{'action':14} {'true':>5} {'found':>6} {'begin p50':>10} {'p95':>6} {'end p50':>8} {'p95':>6}  (ms)"]
-    lines += [row.line(action) for action, row in [*table.items(), ("all", whole)]]
-    precision, recall = len(whole.begins) / max(1, len(told)), len(whole.begins) / whole.true
-    lines.append(
-        f"precision {precision:.3f}, recall {recall:.3f}; told and not true: {[(one.action, one.phase) for one in free]}"
-    )
-    return lines, precision, recall
-
-
-@dataclass(slots=True)
-class _Row:
-    true: int = 0
-    begins: list[float] = field(default_factory=list)
-    ends: list[float] = field(default_factory=list)
-
-    def line(self, name: str) -> str:
-        begin = f"{_at(self.begins, 50):10.1f} {_at(self.begins, 95):6.1f}"
-        return f"{name:14} {self.true:5} {len(self.begins):6} {begin} {_at(self.ends, 50):8.1f} {_at(self.ends, 95):6.1f}"
-
-
-def _at(values: list[float], percent: int) -> float:
-    return statistics.quantiles([*values, *values], n=100, method="inclusive")[percent - 1] if values else float("nan")

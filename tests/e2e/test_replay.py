@@ -20,6 +20,7 @@ from replay.results import Repetition
 from replay.scenario import load_scenario
 from replay.scenario_shape import Scenario
 from replay.values import Values
+from tests.support.campaign_fakes import Notes
 from tests.support.replay_fakes import RecordingMarkers, click, scenario
 from tests.support.replay_site import Line, Site, site
 
@@ -79,7 +80,8 @@ def play(
     options = BrowserOptions(paths=paths, hosts=(host_of(lab.url),), window=played.window, visible=False)
     with opened(options) as browser:
         try:
-            Player(site=lab.url, out=out, clock=Time.system(), say=print).play(played, values, browser, done.markers, result)
+            player = Player(site=lab.url, evidence=out, clock=Time.system(), watcher=Notes())
+            player.play(played, values, browser, done.markers, result)
         finally:
             for file in browser.downloads.iterdir():
                 shutil.copy(file, out)
@@ -231,6 +233,8 @@ def test_a_refused_login_is_said_at_once_without_the_password(lab: Site, paths: 
         ),
     ]
     done, words = failing(lab, paths, tmp_path, *steps, password="wrong-word")
-    assert "step 4 (log in): the site refused: check the password" in words
+    assert "step 4 (log in): the site does not take the account (Login attempt failed. Please try again.): check the p" in words
     assert "wrong-word" not in words
+    assert done.result.failure is not None
+    assert done.result.failure.kind == "account"
     assert [phase for phase, _, _ in done.markers.told] == ["begin", "cancel"]

@@ -142,6 +142,7 @@ class Site:
         self.ticket_origins: list[tuple[str | None, str | None]] = []
         self.paths: list[str] = []
         self.files: dict[str, bytes] = {}
+        self.pages: dict[str, bytes] = {}
         site = self
 
         class Answer(BaseHTTPRequestHandler):
@@ -155,7 +156,11 @@ class Site:
                 elif path == "/file.zip":
                     self._send(b"PK" * 1000, "application/zip")
                 else:
-                    self._send(PAGE, "text/html", {"Set-Cookie": "JSESSIONID=lab; Path=/; HttpOnly; SameSite=Strict"})
+                    self._send(
+                        site.pages.get(path, PAGE),
+                        "text/html",
+                        {"Set-Cookie": "JSESSIONID=lab; Path=/; HttpOnly; SameSite=Strict"},
+                    )
 
             def do_POST(self) -> None:
                 site.paths.append(self.path)

@@ -40,9 +40,11 @@ class Visit:
         """The end of a page with all that it fetched and drew by itself."""
         person = self.person
         person.until("load", begin_ms, path)
-        ends = [person.quiet(what, begin_ms, still_ms=600) for what in ("load",)]
-        ends += [t for what, t, _ in person.truth() if what == "fetch" and t >= begin_ms]
-        return max(ends)
+        return max(person.quiet("load", begin_ms, still_ms=600), self._answered(begin_ms))
+
+    def _answered(self, begin_ms: float) -> float:
+        """When the last answer since then was complete."""
+        return max((t for what, t, _ in self.person.truth() if what == "answer" and t >= begin_ms), default=begin_ms)
 
     def while_passing(self, milliseconds: float) -> None:
         """Let the page's time pass."""
@@ -114,8 +116,8 @@ class Visit:
         since = self._now()
         self.person.click("#project_list a[data-project=COVID19_CT]")
         begin = self.person.until("click", since)
-        drawn = self.person.until("drawn", begin, "listing .*ready")
-        return Truth(action="page_load", begin_ms=begin, end_ms=drawn)
+        self.person.until("drawn", begin, "listing .*ready")
+        return Truth(action="page_load", begin_ms=begin, end_ms=self._answered(begin))
 
     def session(self) -> Truth:
         """From a listing of sessions to the one with images."""

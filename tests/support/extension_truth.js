@@ -14,6 +14,7 @@
   };
   window.truth = { all: () => [...earlier(), ...rows] };
   addEventListener("pagehide", (event) => {
+    answers(resources.takeRecords());
     note("pagehide", event.timeStamp);
     try {
       sessionStorage.setItem(KEY, JSON.stringify(window.truth.all().slice(-3000)));
@@ -35,19 +36,16 @@
   for (const type of ["cornerstonenewimage", "cornerstoneimagerendered", "cornerstonetoolsmeasurementcompleted"]) {
     document.addEventListener(type, (event) => event.target.closest?.(".viewport-element") && note(type, event.timeStamp), true);
   }
-  const { open } = XMLHttpRequest.prototype;
-  XMLHttpRequest.prototype.open = function (method, address, ...rest) {
-    const { pathname } = new URL(address, location.href);
-    if (/\/scans\//.test(pathname)) this.addEventListener("loadend", () => note("slice", undefined, pathname));
-    else this.addEventListener("loadend", () => note("xhr", undefined, `${method} ${pathname}`));
-    return open.call(this, method, address, ...rest);
+  // when answers were complete, by the browser's own clock of requests: a busy page hears of them much later
+  const resources = new PerformanceObserver((list) => answers(list.getEntries()));
+  const answers = (entries) => {
+    for (const { name, responseEnd } of entries) {
+      const { pathname } = new URL(name);
+      if (/\/tracemark\/|favicon/.test(pathname)) continue; // the extension's own, and the browser's
+      note(/\/scans\//.test(pathname) ? "slice" : "answer", responseEnd, pathname);
+    }
   };
-  const { fetch } = window;
-  window.fetch = async (...values) => {
-    const answer = await fetch(...values);
-    note("fetch", undefined, new URL(answer.url).pathname);
-    return answer;
-  };
+  resources.observe({ type: "resource", buffered: true });
   // what is drawn: the listings' own state, seen in the next frame
   new MutationObserver((changes) => {
     for (const { target } of changes) {

@@ -52,7 +52,7 @@ def captured(namespace: str, device: str, towards: str, file: Path) -> Iterator[
     """Captures what passes a device; the file is complete afterwards, proven by a last packet `towards` an address beyond it."""
     last = b"the last packet of " + file.name.encode()
     told = file.with_suffix(".told")
-    words = ["tcpdump", "-Z", "root", "-i", device, "-n", "-U", "--immediate-mode", "-w", str(file)]
+    words = ["tcpdump", "-Z", "root", "-i", device, "-n", "-U", "--immediate-mode", "-s", "2048", "-B", "32768", "-w", str(file)]
     with told.open("w") as errors:
         process = subprocess.Popen(["ip", "netns", "exec", namespace, *words], stderr=errors)
     try:
@@ -64,6 +64,7 @@ def captured(namespace: str, device: str, towards: str, file: Path) -> Iterator[
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+    assert "\n0 packets dropped by kernel" in told.read_text()
 
 
 def fields(file: Path, display_filter: str, *names: str) -> list[list[str]]:

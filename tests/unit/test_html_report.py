@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from sidecar.analysis.usage import usage_table
 from sidecar.model.catalogue import load_catalogue
+from sidecar.model.display import nice
 from sidecar.model.records import Gap
 from sidecar.report.html import Meta, render_report
-from sidecar.report.svg import HEIGHT, WIDTH, Look, chart, nice, nice_bytes
+from sidecar.report.svg import HEIGHT, WIDTH, Look, chart, nice_bytes
 from tests.unit.test_usage import ORDER, row
 
 S = 1_000_000_000

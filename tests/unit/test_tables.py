@@ -11,7 +11,8 @@ import pytest
 from sidecar.analysis.summary import Estimate
 from sidecar.analysis.usage import UsageTable, usage_table
 from sidecar.model.catalogue import load_catalogue
-from sidecar.report.tables import as_csv, digits, interval, label, percent, render, size
+from sidecar.model.display import digits, percent, size
+from sidecar.report.tables import as_csv, interval, label, render
 from tests.unit.test_usage import ORDER, row
 
 LABELS = {action.name: action.label for action in load_catalogue().actions}

@@ -27,7 +27,7 @@ test("policy before package before person; a person cannot set what is not their
     personal: { sites: ["https://mine.example.org"], token: "mine", sampling: 0, consent: "refused", rules: "{}" },
   });
   assert.deepEqual([config.sites, config.context_path, config.token, config.sampling, config.consent], [["https://xnat.example.org"], "/xnat", "mine", 1, "given"]);
-  assert.deepEqual([locked.sort(), faults], [["consent", "context_path", "sites"], []]);
+  assert.deepEqual([locked.sort(), faults], [["consent", "context_path", "recorder", "sites"], []]);
 });
 
 const BAD = {
@@ -37,6 +37,8 @@ const BAD = {
   auth: ["cookie", 1],
   token: [5, "x".repeat(5000)],
   rating: ["yes", 1],
+  traceparent: ["yes", 1],
+  recorder: ["yes", 1],
   consent: ["maybe"],
   sampling: [-0.1, 1.1, "1", NaN],
   rules: ["{", "[]", { scroll: 5 }, { scroll: { dom: null } }, 5],

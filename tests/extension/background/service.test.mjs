@@ -363,7 +363,7 @@ test("an action that began in one document ends in the next one; what a closed t
   await settle();
   first.leave();
   const second = await page(service);
-  assert.deepEqual(second.state.open, [{ action_id: login.action_id, action: "login", begun_wall_ms: START }]);
+  assert.deepEqual(second.state.open, [{ action_id: login.action_id, action: "login", begun_wall_ms: START, own: true }]);
   now_ms += 1500;
   second.tell(items(login.end({ evidence: "navigation" }), play.begin()));
   await settle();
@@ -398,6 +398,47 @@ test("with the permission the browser ends downloads, with their bytes; a broken
   const stored = sidecar.markers(live(service));
   assert.deepEqual(stored.map((one) => [one.phase, one.attrs]), [["begin", {}], ["end", { evidence: "download", bytes: 2000 }], ["begin", {}], ["cancel", {}]]);
   assert.equal(stored[1].mono_ns - stored[0].mono_ns, 4e9);
+});
+
+test("without it the site's answers end downloads, if they may be seen; an error is cancelled; pages are no files", async () => {
+  const browser = fakeBrowser({ managed: POLICY, origins: GRANTED });
+  browser.held.requests = true;
+  let begun;
+  let over;
+  browser.watchRequests = (...listeners) => ([begun, over] = listeners) && true;
+  const service = await background(browser);
+  service.watchDownloads();
+  const port = await page(service);
+  for (const [requestId, statusCode] of [["5", 200], ["6", 500]]) {
+    const one = action("download");
+    port.tell(items(one.begin()));
+    port.tell({ type: "await_download", action_id: one.action_id });
+    await settle();
+    begun({ requestId: "90", method: "GET", url: `${SITE}/data/projects/P` });
+    begun({ requestId: "91", method: "GET", url: "https://elsewhere.example.org/data/x/files?format=zip" });
+    begun({ requestId, method: "GET", url: `${SITE}/data/experiments/E/scans/2/files?format=zip` });
+    await settle();
+    now_ms += 4000;
+    over({ requestId: "90", statusCode: 200, timeStamp: now_ms }, false);
+    over({ requestId, statusCode, timeStamp: now_ms - 100, responseHeaders: [{ name: "Content-Length", value: "7" }] }, false);
+    await settle();
+  }
+  const stored = sidecar.markers(live(service));
+  assert.deepEqual(stored.map((one) => [one.phase, one.attrs]), [["begin", {}], ["end", { evidence: "requests", bytes: 7 }], ["begin", {}], ["cancel", {}]]);
+  assert.equal(stored[1].mono_ns - stored[0].mono_ns, 3.9e9);
+});
+
+test("a download whose end nobody sees is left open: no end is made up, and it is not called cancelled", async () => {
+  const service = await background(fakeBrowser({ managed: POLICY, origins: GRANTED }));
+  const port = await page(service);
+  const one = action("download");
+  port.tell(items(one.begin()));
+  port.tell({ type: "await_download", action_id: one.action_id });
+  await settle();
+  now_ms += 2 * 3600_000;
+  service.wake();
+  await settle();
+  assert.deepEqual(sidecar.markers(live(service)).map((item) => item.phase), ["begin"]);
 });
 
 test("the question how it felt: after 20 minutes, never during an action, and the answer travels", async () => {

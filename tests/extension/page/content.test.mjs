@@ -69,7 +69,7 @@ test("while nothing is recorded: one listener, no observer, no timer, no marker"
   const { document, window, world, timers, said } = page({ recording: false });
   assert.deepEqual(window.listeners.map(({ type }) => type), ["pageshow"]);
   assert.deepEqual([document.listeners.length, world.observers, timers.length], [0, 0, 0]);
-  assert.deepEqual(said.map(({ type }) => type), ["hello", "open"]);
+  assert.deepEqual(said.map(({ type }) => type), ["hello"]);
 });
 
 test("every listener is passive and captures; all are gone when recording stops", () => {

@@ -37,7 +37,7 @@ export class Player {
     const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
     const place = changes && this.tagger.look.place(changes);
     const cause = ["click", "submit", "change"].includes(type) || event.key === "Enter";
-    this.tagger.input({ kind: "input", t, trusted, cause, hits, place, prevented: more.prevented });
+    this.tagger.input({ kind: "input", t, trusted, cause, hits, place, submits: type === "submit", prevented: more.prevented });
   }
 
   set(selector, attribute, value) {

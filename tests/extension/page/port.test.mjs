@@ -48,10 +48,10 @@ function make() {
 }
 const items = (got) => got.filter(({ type }) => type === "items");
 
-test("hello and open first; markers in batches of a quarter of a second, at once at 200", () => {
+test("hello first; markers in batches of a quarter of a second, at once at 200", () => {
   const { background, port, timers, pass } = make();
   port.open(true);
-  assert.deepEqual(background.got, [{ type: "hello", top: true }, { type: "open" }]);
+  assert.deepEqual(background.got, [{ type: "hello", top: true }]);
   port.add({ n: 1 });
   port.add({ n: 2 });
   assert.deepEqual([items(background.got).length, timers.length, timers[0].ms], [0, 1, 250]);

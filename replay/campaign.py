@@ -1,0 +1,210 @@
+"""A campaign: one setup x one scenario x N repetitions that share one route, each traced, captured and played (Algorithm 1).
+
+The study's procedure, line by line: trace the route; when it is another than the last repetition's, what was finished before does
+not count any more; capture; play the scenario with its log-in; stop the capture.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from replay.campaign_folder import TRANSFERS, RunFolder
+from replay.campaign_job import Job, Ports, blank, play_repetition
+from replay.campaign_markers import Channel, Told
+from replay.campaign_patience import Limits, Patience
+from replay.chromium import BrowserOptions
+from replay.durable import write_json
+from replay.failures import Failure, Kind, failure_of
+from replay.player import Time, Watcher
+from replay.results import Repetition
+from replay.route_model import Route, RouteGuard, RouteUnstableError
+from replay.scenario_shape import Scenario
+from replay.transfers_browser import BrowserMeter
+from replay.values import Values
+from sidecar.model.faults import Fault
+
+
+class Recording(Protocol):
+    """What was transferred in one repetition; `meter` is for the browser where that is asked."""
+
+    @property
+    def meter(self) -> BrowserMeter | None: ...
+
+    def measure(self, result: Repetition, told: Told) -> Mapping[str, Any]:
+        """The content of `transfers.json`, after the recording has ended; tells it to the sidecar, too."""
+
+
+class Recorder(Protocol):
+    """Knows what a repetition transfers: from a capture, or from what the browser says. Raises Fault, also when it is left."""
+
+    def recording(self, folder: Path) -> AbstractContextManager[Recording]:
+        """Record until this is left."""
+
+    def kind_of(self, error: Fault) -> Kind | None:
+        """What kind of failure an error of the recording is; None when it says so itself, or is none of them."""
+
+
+class Progress(Watcher, Protocol):
+    """Is told how far the campaign is: `replay.campaign_progress`."""
+
+    def begin(self, number: int, attempt: int, finished_ns: list[int]) -> None:
+        """This repetition begins; so long did the finished ones take."""
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What every repetition has in common."""
+
+    scenario: Scenario
+    values: Values
+    options: BrowserOptions
+    limits: Limits
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """What a campaign works with. `trace` gets the last route's method and is None where routes are not traced."""
+
+    ports: Callable[[Told], Ports]
+    channel: Channel
+    recorder: Recorder
+    progress: Progress
+    trace: Callable[[str], Route] | None
+    clock: Time
+    play: Callable[[Job, Ports], Repetition] = play_repetition
+
+
+class CampaignFailedError(Fault):
+    """A repetition could not be finished within the limits; the command goes on there when it is given again."""
+
+    def __init__(self, number: int, failure: Failure, evidence: Path | None) -> None:
+        step = f" at step {failure.step} ({failure.name})" if failure.step is not None else ""
+        kept = f" (see {evidence})" if evidence is not None else ""
+        super().__init__(f"repetition {number} failed{step}: {failure.what}", failure.remedy + kept)
+        self.failure = failure
+
+
+class Campaign:
+    """Plays what is still missing in the folder of a run; `run` may be called again after any interruption."""
+
+    def __init__(self, plan: Plan, folder: RunFolder, tools: Tools) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._tools = tools
+        known = folder.manifest
+        self._guard = RouteGuard(plan.limits.route_changes, reference=known.route, resets=max(0, len(known.routes) - 1))
+
+    def run(self) -> None:
+        """Play until all repetitions are finished on one route. Raises CampaignFailedError, RouteUnstableError, DiskError."""
+        self._tools.channel.deliver()
+        while self._folder.next_number() <= self._plan.limits.repetitions:
+            self._repetition()
+        self._tools.channel.deliver()
+
+    def _repetition(self) -> None:
+        patience = Patience(self._plan.limits)
+        while True:
+            number, failure, evidence = self._attempt()
+            if failure is None:
+                return
+            pause_s = patience.pause_s(failure, self._mono_s())
+            if pause_s is None:
+                raise CampaignFailedError(number, failure, evidence)
+            self._tools.progress.say(f"repetition {number} failed ({failure}); again{f' in {pause_s:.0f} s' if pause_s else ''}")
+            if pause_s:
+                self._tools.clock.pause(pause_s)
+
+    def _attempt(self) -> tuple[int, Failure | None, Path | None]:
+        """Play the next repetition once; its number, what stopped it, and the folder with the evidence."""
+        try:
+            self._follow_route()
+        except RouteUnstableError:
+            raise
+        except Fault as error:
+            return self._folder.next_number(), failure_of(error, kind="connection" if error.retry else "permission"), None
+        number = self._folder.next_number()
+        finished = [one.duration_ns for _, one in self._folder.finished() if one.duration_ns is not None]
+        attempt = self._folder.next_attempt(number)
+        self._tools.progress.begin(number, attempt, finished)
+        job = self._job(number, attempt)
+        try:
+            with self._tools.channel.session(job.session) as told:
+                result = self._play(job, told)
+            kept = self._folder.keep(job.folder, result)
+        except BaseException:
+            shutil.rmtree(job.folder, ignore_errors=True)  # stopped by hand, or no room: neither finished nor failed
+            raise
+        self._note(result)
+        return number, result.failure, kept if result.failure is not None else None
+
+    def _play(self, job: Job, told: Told) -> Repetition:
+        ports = self._tools.ports(told)
+        result = blank(job, ports)
+        try:
+            role = job.scenario.role
+            told.run(job.run, setup=job.setup, scenario=job.scenario.name, role=role, repetition=job.repetition)
+            with self._tools.recorder.recording(job.folder) as recording:
+                result = self._tools.play(job, replace(ports, meter=recording.meter))
+            if result.failure is None:
+                write_json(job.folder / TRANSFERS, recording.measure(result, told))
+        except (Fault, OSError) as error:
+            if result.failure is None:  # what stopped the scenario says more than what came of it
+                kind = self._tools.recorder.kind_of(error) if isinstance(error, Fault) else None
+                result.failure = failure_of(error, kind=kind)
+        offset = told.offset()
+        if offset is not None:
+            result.clock_offset_ns, result.clock_offset_error_ns = offset.offset_ns, offset.error_ns
+        return result
+
+    def _follow_route(self) -> None:
+        if self._tools.trace is None:
+            return
+        known = self._guard.reference
+        route = self._tools.trace(known.method if known is not None else "auto")
+        verdict = self._guard.check(route)
+        discarded = self._folder.follow(self._guard.reference or route, changed=verdict == "changed")
+        if verdict == "changed":
+            self._tools.progress.say(
+                f"the route changed from {known} to {route}: {discarded} finished repetitions do not count; beginning again at 1"
+            )
+
+    def _job(self, number: int, attempt: int) -> Job:
+        known = self._folder.manifest
+        return Job(
+            run=known.run,
+            setup=known.setup,
+            site=known.site,
+            scenario=self._plan.scenario,
+            values=self._plan.values,
+            options=self._plan.options,
+            repetition=number,
+            attempt=attempt,
+            session=secrets.token_hex(16),
+            seed=known.seed + number,
+            folder=self._folder.work(number),
+            route=max(1, len(known.routes)),
+            hidden=self._plan.hidden,
+        )
+
+    def _note(self, result: Repetition) -> None:
+        """Keep in the manifest what only a repetition tells."""
+        known = self._folder.manifest
+        sizes = [one.attributes.get("bytes") for one in result.actions if one.action == "download" and one.outcome == "completed"]
+        known.exam_bytes = next((size for size in sizes if isinstance(size, int)), known.exam_bytes)
+        known.versions = {**known.versions, **result.versions}
+        if result.clock_offset_ns is not None:
+            known.clock_offset_ns, known.clock_offset_error_ns = result.clock_offset_ns, result.clock_offset_error_ns
+        self._folder.save_manifest()
+
+    def _mono_s(self) -> float:
+        return self._tools.clock.mono_ns() / 1e9

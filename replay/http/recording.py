@@ -1,0 +1,134 @@
+"""The file NAME.requests.json: the requests of a session, their order, and where the values in them come from.
+
+It holds no cookie, no password and no user name: those stand there as references (`${env:XNAT_USER|form}`), and so do values
+that the server hands out (`${v3|url}`), which are taken from the answers again at every replay.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from replay.durable import write_json
+from sidecar.model.faults import UsageFault
+
+FORMAT = 1
+SUFFIX = ".requests.json"
+
+
+class RecordingError(UsageFault):
+    """A recording of requests that cannot be read or cannot be made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """A value to be taken out of an answer: the `nth` match of `pattern` (one group) in its head or body.
+
+    `form` says how it is written there: raw, html or json.
+    """
+
+    name: str
+    where: Literal["head", "body"]
+    pattern: str
+    nth: int = 0
+    form: Literal["raw", "html", "json"] = "raw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request. `url` begins with a slash and is meant below the site's address; texts may hold references.
+
+    It starts `delay_ms` after `event`: the begin of its phase, or the head or the end of the answer to request `of`. `waits` says
+    that the action is not over before it is. `status` and `lands` (path, only after redirects) are the expected outcome, `size`
+    the expected bytes of the last answer's body (None: not known).
+    """
+
+    phase: int
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str | None = None
+    event: Literal["phase", "head", "end"] = "phase"
+    of: int | None = None
+    delay_ms: float = 0.0
+    waits: bool = True
+    status: int = 200
+    lands: str | None = None
+    size: int | None = None
+    conditional: bool = False
+    download: bool = False
+    takes: tuple[Take, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """An action (or, with action None, what the page does between two): pauses before it, and the rest after its last answer."""
+
+    action: str | None
+    thinks: tuple[tuple[float, float], ...] = ()
+    settle_ms: float = 0.0
+    paced: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """A session's requests in the order in which they began; `notes` say what was left out. `connections` are per host."""
+
+    scenario: str
+    role: str
+    phases: tuple[Phase, ...]
+    requests: tuple[Request, ...]
+    parameters: Mapping[str, str]
+    pace: float = 1.0
+    connections: int = 6
+    notes: tuple[str, ...] = ()
+
+    def actions(self) -> list[str]:
+        """The actions in order."""
+        return [phase.action for phase in self.phases if phase.action is not None]
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        return {"format": FORMAT, **asdict(self)}
+
+    def save(self, path: Path) -> None:
+        """Write it, whole or not at all."""
+        write_json(path, self.to_json())
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any], name: str) -> Recording:
+        """Back from the file's content; raises RecordingError."""
+        try:
+            if raw["format"] != FORMAT:
+                raise RecordingError(f"{name} has format {raw['format']!r}", f"this version reads format {FORMAT}; record it again")
+            fields = {key: value for key, value in raw.items() if key != "format"}
+            fields["phases"] = tuple(Phase(**{**one, "thinks": tuple(map(tuple, one["thinks"]))}) for one in raw["phases"])
+            fields["requests"] = tuple(
+                Request(**{**one, "takes": tuple(Take(**take) for take in one["takes"])}) for one in raw["requests"]
+            )
+            fields["notes"] = tuple(raw["notes"])
+            made = cls(**fields)
+            made.check(name)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RecordingError(f"{name} is no recording of requests ({error})", "record it again") from error
+        return made
+
+    def check(self, name: str) -> None:
+        """Raise RecordingError when a request points to a phase or a request that is not before it."""
+        for number, request in enumerate(self.requests):
+            if not 0 <= request.phase < len(self.phases) or (request.of is not None and not 0 <= request.of < number):
+                raise RecordingError(f"{name}: request {number} refers to nothing before it", "record it again")
+
+    @classmethod
+    def load(cls, path: Path) -> Recording:
+        """Read a file; raises RecordingError."""
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RecordingError(f"{path} cannot be read ({error})", "record it again, or name another file") from error
+        if not isinstance(raw, dict):
+            raise RecordingError(f"{path} is no recording of requests", "record it again, or name another file")
+        return cls.from_json(raw, path.name)
