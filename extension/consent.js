@@ -12,6 +12,7 @@ const DECIDED = {
 function show({ consent, settings }) {
   if (settings.sites.length > 0) find("sites").textContent = settings.sites.map((site) => new URL(site).host).join(", ");
   if (settings.sidecar_url) find("sidecar").textContent = new URL(settings.sidecar_url).host;
+  find("labelled").hidden = !settings.traceparent;
   find("decided").textContent = DECIDED[`${consent.decision} by ${consent.by}`] ?? "";
   find("choice").hidden = consent.by === "policy";
   for (const button of find("choice").querySelectorAll("button")) button.disabled = button.value === consent.decision;

@@ -110,7 +110,7 @@
     if (hits.length === 0 && !cause) return;
     const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
     const place = changes && look.place(changes);
-    note({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
+    note({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, submits: type === "submit", event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
   });
 
   const often = guarded((event) => {

@@ -2,6 +2,7 @@
 
 import { originPatterns } from "./lib/sites.js";
 import { ask, element, find, showState } from "./lib/pages.js";
+import { showScenario } from "./scenario.js";
 
 const REFRESH_MS = 2000;
 const { browser } = globalThis.tracemark;
@@ -12,6 +13,7 @@ const READ = {
   auth: () => find("auth").value,
   token: () => find("token").value,
   rating: () => find("rating").checked,
+  recorder: () => find("recorder").checked,
 };
 let locked = [];
 
@@ -28,6 +30,7 @@ function fill({ settings, has_token }) {
   find("sites").value = settings.sites.join(" ");
   for (const name of ["context_path", "sidecar_url", "auth"]) find(name).value = settings[name];
   find("rating").checked = settings.rating;
+  find("recorder").checked = settings.recorder;
   find("token").placeholder = has_token ? "kept: type to replace it" : "";
 }
 
@@ -60,6 +63,9 @@ function show(overview) {
   }
   find("token-field").hidden = find("auth").value === "ticket";
   find("downloads").checked = overview.downloads;
+  find("requests").checked = overview.requests;
+  find("traceparent").checked = overview.settings.traceparent;
+  showScenario(overview.scenario, locked.includes("recorder"));
   return showAccess(overview.settings.sites);
 }
 
@@ -101,6 +107,11 @@ find("settings").addEventListener("submit", save);
 find("auth").addEventListener("change", () => (find("token-field").hidden = find("auth").value === "ticket"));
 find("downloads").addEventListener("change", async () => {
   await (find("downloads").checked ? browser.requestDownloads() : browser.removeDownloads());
+  await refresh();
+});
+
+find("requests").addEventListener("change", async () => {
+  await (find("requests").checked ? browser.requestRequests() : browser.removeRequests());
   await refresh();
 });
 

@@ -50,17 +50,24 @@ FILES = (
     "lib/downloads.js",
     "lib/face.js",
     "lib/link.js",
+    "lib/locators.js",
     "lib/open_actions.js",
     "lib/outbox.js",
     "lib/own_pages.js",
     "lib/pages.js",
+    "lib/presence.js",
     "lib/recorder.js",
+    "lib/scenario_file.js",
+    "lib/scenario_session.js",
+    "lib/scenarios.js",
     "lib/service.js",
     "lib/sessions.js",
+    "lib/settings.js",
     "lib/sites.js",
     "lib/status.js",
     "lib/store.js",
     "lib/ticket.js",
+    "lib/traceparent.js",
     "lib/wire_items.js",
     "managed_schema.json",
     "options.html",
@@ -68,7 +75,11 @@ FILES = (
     "pages.css",
     "popup.html",
     "popup.js",
+    "scenario.js",
+    "scenario_recorder.js",
 )
+#: lets the browser add a header to requests of the sites; nobody is warned, and only packages that need it ask for it
+LABELLING = "declarativeNetRequestWithHostAccess"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -83,11 +94,17 @@ class Baked:
     sites: tuple[str, ...] = ()
     context_path: str = ""
     sidecar_url: str = ""
+    traceparent: bool = False
     update_urls: Mapping[str, str] | None = None
 
     def settings(self) -> dict[str, Any]:
         """The settings that are given, as lib/config.js reads them."""
-        given = {"sites": list(self.sites), "context_path": self.context_path, "sidecar_url": self.sidecar_url}
+        given = {
+            "sites": list(self.sites),
+            "context_path": self.context_path,
+            "sidecar_url": self.sidecar_url,
+            "traceparent": self.traceparent,
+        }
         return {name: value for name, value in given.items() if value}
 
 
@@ -118,6 +135,8 @@ def manifest_for(browser: str, manifest: Mapping[str, Any], baked: Baked) -> dic
         hosts = {f"{parts.scheme}://{parts.hostname}/*" for parts in map(urlsplit, baked.sites)}
         made["host_permissions"] = sorted(hosts)
         del made["optional_host_permissions"]
+    if baked.traceparent:
+        made["permissions"].append(LABELLING)
     update_url = (baked.update_urls or {}).get(browser)
     if update_url and browser == "chromium":
         made["update_url"] = update_url
@@ -253,6 +272,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--sidecar-url", default="", metavar="URL", help="the marker channel, such as wss://sidecar.example.org/markers"
     )
+    parser.add_argument(
+        "--traceparent", action="store_true", help="add the session's number to the site's own requests, for the proxy's log"
+    )
     parser.add_argument("--key", type=Path, metavar="PEM", help="sign a .crx with this RSA key")
     for browser in BROWSERS:
         parser.add_argument(
@@ -264,6 +286,7 @@ def main(arguments: Sequence[str]) -> int:
             sites=tuple(map(origin_of, given.site)),
             context_path=given.context_path.rstrip("/"),
             sidecar_url=given.sidecar_url,
+            traceparent=given.traceparent,
             update_urls={browser: getattr(given, f"{browser}_update_url") for browser in BROWSERS},
         )
         for made in build(given.out, baked, given.key):

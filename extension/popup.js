@@ -46,7 +46,7 @@ function show(overview) {
   find("score").hidden = state !== "rating";
   find("decide").hidden = state !== "consent" && !(state === "off" && consent.by === "person");
   find("decide").textContent = state === "consent" ? "Read and decide" : "Decide anew";
-  find("set-up").hidden = !["not_configured", "no_permission", "refused"].includes(state);
+  find("set-up").hidden = !["not_configured", "no_permission", "refused", "scenario"].includes(state);
   find("again").hidden = !["not_connected", "refused"].includes(state);
   find("remedies").hidden = [...find("remedies").children].every((one) => one.hidden);
   find("pausing").hidden = !overview.recording && overview.pause === null;
@@ -55,6 +55,7 @@ function show(overview) {
   find("session").textContent = overview.session
     ? `This sitting is known to the sidecar as ${overview.session.slice(0, 8)}…${link.role ? ` in the role ${link.role}` : ""}, a number drawn by chance.`
     : "";
+  find("labelled").hidden = !overview.settings.traceparent;
   find("unsent").textContent =
     unsent.count === 0 ? "Nothing is waiting to be sent." : `${plural(unsent.count, "marker", "markers")} not yet sent (${bytes(unsent.bytes)}).`;
   find("delete").hidden = unsent.count === 0;

@@ -5,6 +5,10 @@ import { getTicket, isGood, requestTicket } from "./ticket.js";
 /** Behind the site's own name, below XNAT's context path; the site's proxy hands it to the sidecar. */
 const TICKETS = "/tracemark/api/v1/tickets";
 
+/** A page that is left meanwhile never answers (in Firefox; in Chromium it fails): then undefined, and another page is asked. */
+const answered = (page, asked) =>
+  Promise.race([asked, new Promise((resolve) => page.port.onDisconnect.addListener(() => resolve(undefined)))]);
+
 export class Admission {
   #ports;
 
@@ -20,7 +24,7 @@ export class Admission {
     const held = outbox.ticket(session);
     if (isGood(held, this.#ports.wall_ms())) return { session, ticket: held.ticket };
     const page = this.#ports.page();
-    const ask = async (...asked) => page && this.#ports.browser.ask(page.tab, requestTicket, asked).catch(() => undefined);
+    const ask = async (...asked) => page && answered(page, this.#ports.browser.ask(page.tab, requestTicket, asked).catch(() => undefined));
     const address = `${page?.site}${context_path}${TICKETS}`;
     // A session that has had a ticket keeps its name, whoever is signed in now; one that had none belongs to the present login.
     const got = (await getTicket(ask, address, held?.ticket ?? null)) ?? (await getTicket(ask, address, null));

@@ -5,8 +5,9 @@
   const optional = (promise) => Promise.resolve(promise).catch(() => undefined);
 
   (globalThis.tracemark ??= {}).browser = {
-    // a page's content script has this one alone
+    // a page's content scripts have these two alone
     connect: () => api.runtime.connect({ name: "tracemark" }),
+    connectScenario: () => api.runtime.connect({ name: "tracemark-scenario" }),
 
     id: api.runtime.id,
     url: (path) => api.runtime.getURL(path),
@@ -44,6 +45,9 @@
     hasDownloads: () => api.permissions.contains({ permissions: ["downloads"] }),
     requestDownloads: () => api.permissions.request({ permissions: ["downloads"] }),
     removeDownloads: () => optional(api.permissions.remove({ permissions: ["downloads"] })),
+    hasRequests: () => api.permissions.contains({ permissions: ["webRequest"] }),
+    requestRequests: () => api.permissions.request({ permissions: ["webRequest"] }),
+    removeRequests: () => optional(api.permissions.remove({ permissions: ["webRequest"] })),
     onPermissions: (listener) => {
       api.permissions.onAdded.addListener(listener);
       api.permissions.onRemoved.addListener(listener);
@@ -53,8 +57,17 @@
     register: (script) => api.scripting.registerContentScripts([script]),
     unregister: (ids) => api.scripting.unregisterContentScripts({ ids }),
     inject: (tabId, files) => optional(api.scripting.executeScript({ target: { tabId, allFrames: true }, files })),
+    injectTop: (tabId, files) => optional(api.scripting.executeScript({ target: { tabId, frameIds: [0] }, files })),
     /** What `func(...args)` comes to in the tab's own document, apart from the page's scripts. */
     ask: async (tabId, func, args) => (await api.scripting.executeScript({ target: { tabId, frameIds: [0] }, func, args }))[0]?.result,
+
+    /** These rules for requests and no others; without the API, or refused by it, requests simply stay as they are. */
+    canLabel: () => Boolean(api.declarativeNetRequest),
+    labelRequests: async (addRules) => {
+      const rules = api.declarativeNetRequest;
+      const removeRuleIds = ((await optional(rules?.getSessionRules())) ?? []).map((rule) => rule.id);
+      if (addRules.length + removeRuleIds.length > 0) await optional(rules?.updateSessionRules({ addRules, removeRuleIds }));
+    },
 
     tabsOn: (patterns) => api.tabs.query({ url: patterns }),
     onTabClosed: (listener) => api.tabs.onRemoved.addListener(listener),
@@ -78,5 +91,15 @@
       return true;
     },
     download: async (id) => (await api.downloads.search({ id }))[0],
+
+    /** Requests of documents and frames, where that permission was given; false while it is not. Nothing is held up or changed. */
+    watchRequests: (begun, over) => {
+      if (!api.webRequest) return false;
+      const filter = { urls: ["<all_urls>"], types: ["main_frame", "sub_frame"] }; // of the sites alone: for others there is no permission
+      api.webRequest.onBeforeRequest.addListener((request) => void begun(request), filter);
+      api.webRequest.onCompleted.addListener((request) => over(request, false), filter, ["responseHeaders"]);
+      api.webRequest.onErrorOccurred.addListener((request) => over(request, true), filter);
+      return true;
+    },
   };
 })();

@@ -71,7 +71,7 @@ function overrides(value) {
   return rules;
 }
 
-/** name, check, default, and whether a person may set it where the policy does not. */
+/** name, check, default, and whether a person may set it where the policy does not; "unmanaged": only where there is no policy at all. */
 export const SETTINGS = Object.freeze([
   { name: "sidecar_url", check: socketUrl, fallback: "", personal: true },
   { name: "sites", check: origins, fallback: [], personal: true },
@@ -79,6 +79,8 @@ export const SETTINGS = Object.freeze([
   { name: "auth", check: oneOf(AUTH), fallback: "token", personal: true },
   { name: "token", check: secret, fallback: "", personal: true },
   { name: "rating", check: truth, fallback: false, personal: true },
+  { name: "recorder", check: truth, fallback: false, personal: "unmanaged" },
+  { name: "traceparent", check: truth, fallback: false, personal: false },
   { name: "consent", check: oneOf(CONSENT), fallback: "ask", personal: false },
   { name: "sampling", check: share, fallback: 1, personal: false },
   { name: "rules", check: overrides, fallback: {}, personal: false },
@@ -92,12 +94,15 @@ export function resolve({ managed = {}, packaged = {}, personal = {} }) {
   const config = {};
   const locked = [];
   const faults = [];
+  const isManaged = Object.keys(managed).length > 0;
   for (const setting of SETTINGS) {
     config[setting.name] = setting.fallback;
+    const mine = setting.personal === "unmanaged" ? !isManaged : setting.personal;
+    if (setting.personal && !mine) locked.push(setting.name);
     const places = [
       ["your organisation's policy", managed],
       ["this package", packaged],
-      ["the options", setting.personal ? personal : {}],
+      ["the options", mine ? personal : {}],
     ];
     for (const [place, values] of places) {
       if (values?.[setting.name] === undefined) continue;

@@ -1,4 +1,9 @@
-// Which of the browser's downloads is which action: pure. Of a download only its id, size, state and origin are looked at, no name.
+// Which of the browser's downloads, or of the site's answers that are files, is which action: pure. Of a download only its id, size,
+// state, origin and end are looked at, of an answer its path, status and length; no name.
+
+import "./rules.js";
+
+const { below, fitting } = globalThis.tracemark;
 
 /** A download may be told by the browser a little before the page's message about the click arrives. */
 const EARLY_MS = 5000;
@@ -56,6 +61,11 @@ export class AwaitedDownloads {
     return this.#begun.some((one) => one.action_id === action_id);
   }
 
+  /** Whether anything watches for the end of this action. */
+  watches(action_id) {
+    return this.isFor(action_id) || this.#awaiting.some((one) => one.action_id === action_id);
+  }
+
   /** The action is over without us. */
   forget(action_id) {
     this.#awaiting = this.#awaiting.filter((one) => one.action_id !== action_id);
@@ -80,4 +90,32 @@ export function downloadOrigin(item) {
 export function downloadBytes(item) {
   const sizes = [item?.fileSize, item?.bytesReceived, item?.totalBytes];
   return sizes.find((size) => Number.isFinite(size) && size >= 0);
+}
+
+/** How long ago a download was over, in milliseconds: the browser's word of it may come late. 0 when it does not say. */
+export function downloadAge(item, wall_ms) {
+  const age = wall_ms - Date.parse(item?.endTime ?? "");
+  return age >= 0 && age < 60_000 ? age : 0;
+}
+
+/** The test of a request `{url, method}`: whether it asks for a file, by the catalogue's rules `{actions}` for downloads. */
+export function fileTest({ actions }, sites, context_path) {
+  const asked = actions
+    .filter(({ dom }) => dom.end.some(({ by }) => by === "download"))
+    .flatMap(({ dom }) => dom.begin.filter(({ on }) => on === "request"))
+    .map(({ methods, ...entry }) => ({ methods, fits: fitting(entry) }));
+  return ({ url, method }) => {
+    const { origin, pathname, searchParams } = new URL(url);
+    const path = below(pathname, context_path);
+    const format = searchParams.get("format") ?? "";
+    return sites.includes(origin) && asked.some(({ methods, fits }) => (methods ?? [method]).includes(method) && fits(path, format));
+  };
+}
+
+/** What an answer that is over came to; `bytes` only where the server said how many there are. */
+export function answerOutcome({ statusCode, responseHeaders }, failed) {
+  if (failed || statusCode >= 400) return { state: "interrupted" };
+  const length = responseHeaders?.find(({ name }) => name.toLowerCase() === "content-length")?.value;
+  const bytes = length === undefined ? undefined : downloadBytes({ fileSize: Number(length) });
+  return { state: "complete", evidence: "requests", bytes };
 }

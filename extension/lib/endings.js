@@ -188,6 +188,9 @@
       else tagger.end(a, r.end, "requests", { bytes: r.bytes });
       return true;
     },
+    tick(a, now, tagger) {
+      if (now - a.since > a.action.at_most_ms) tagger.forget(a); // whether it came is not known here
+    },
     leave: (a, t, tagger) => tagger.forget(a),
   };
 

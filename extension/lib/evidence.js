@@ -3,12 +3,16 @@
 (() => {
   const own = (globalThis.tracemark ??= {});
 
-  /** A request as the tagger knows it; undefined when it goes to another site. */
+  const NOBODYS = /^\/tracemark\/|\/favicon\.ico$/; // our own question for a ticket, and the browser's for its icon
+
+  const FORMAT = /[?&]format=([^&#]*)/;
+
+  /** A request as the tagger knows it; undefined when it goes to another site, or is none of the page's. Addresses come complete. */
   own.requestOf = (address, origin, context, facts) => {
-    const url = new URL(address);
-    if (url.origin !== origin) return undefined;
-    const format = url.searchParams.get("format") ?? "";
-    return { kind: "request", path: own.below(url.pathname, context), format, ...facts };
+    if (!address.startsWith(`${origin}/`)) return undefined;
+    const path = own.below(/^[^?#]*/.exec(address.slice(origin.length))[0], context);
+    if (NOBODYS.test(path)) return undefined;
+    return { kind: "request", path, format: FORMAT.exec(address)?.[1] ?? "", ...facts };
   };
 
   own.requestOfEntry = (entry, origin, context) =>

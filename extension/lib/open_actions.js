@@ -50,14 +50,14 @@ export class OpenActions {
     return undefined;
   }
 
-  /** What a document in this tab may end: the tab's own, its opener's, and what may cross tabs. */
+  /** What a document in this tab may end: the tab's own (`own` true), its opener's, and what may cross tabs. */
   of(tab, opener, now_ms) {
     const mine = [];
     for (const [where, open] of this.#tabs) {
       for (const one of open) {
         if (now_ms - one.begun_wall_ms > LONGEST_MS) continue;
         const crosses = ACROSS_TABS.has(one.action) && now_ms - one.begun_wall_ms < ACROSS_TABS_MS;
-        if (where === tab || where === opener || crosses) mine.push(one);
+        if (where === tab || where === opener || crosses) mine.push({ ...one, own: where === tab });
       }
     }
     return mine;
@@ -76,6 +76,11 @@ export class OpenActions {
   /** Those that nothing will end any more. */
   stale(now_ms) {
     return this.all().filter((one) => now_ms - one.begun_wall_ms > LONGEST_MS);
+  }
+
+  /** Nobody will know its end, and none is made up: for the sidecar it stays unfinished. */
+  leave(action_id) {
+    this.#forget(action_id);
   }
 
   #forget(action_id) {

@@ -39,6 +39,15 @@ export class Own {
         service.link.again();
         await service.refresh();
         break;
+      case "scenario_start":
+        await service.scenarios.start(message);
+        break;
+      case "scenario_stop":
+        await service.scenarios.stop();
+        break;
+      case "scenario_discard":
+        await service.scenarios.discard();
+        break;
       case "save":
         return this.#save(message.settings);
       default:
@@ -48,10 +57,10 @@ export class Own {
   }
 
   async #save(settings) {
-    const values = { ...this.#service.personal };
+    const values = { ...this.#service.settings.personal };
     const faults = {};
     for (const [name, value] of Object.entries(settings)) {
-      if (this.#service.locked.includes(name)) continue;
+      if (this.#service.settings.locked.includes(name)) continue;
       const { value: fit, fault } = checked(name, value);
       if (fault) faults[name] = fault;
       else values[name] = fit;
@@ -63,8 +72,9 @@ export class Own {
   }
 
   #overview() {
-    const { now, config, locked, consent, pause, paused, downloads, recorder, outbox, link, offset } = this.#service;
-    const shown = SETTINGS.filter((setting) => setting.personal && setting.name !== "token");
+    const { now, settings, downloads, recorder, outbox, link, offset } = this.#service;
+    const { config, locked, consent, pause, paused } = settings;
+    const shown = SETTINGS.filter((setting) => (setting.personal || setting.name === "traceparent") && setting.name !== "token");
     return {
       ...now,
       settings: Object.fromEntries(shown.map(({ name }) => [name, config[name]])),
@@ -73,6 +83,7 @@ export class Own {
       consent,
       pause: paused ? pause : null,
       downloads: downloads ?? false,
+      requests: this.#service.requests,
       recording: recorder.recording,
       unsent: outbox.totals,
       left_out: recorder.left_out,
@@ -82,6 +93,7 @@ export class Own {
       link: { state: link.state, role: link.role },
       clock: offset,
       session: recorder.session?.id ?? null,
+      scenario: this.#service.scenarios.overview,
       version: this.#ports.browser.version(),
     };
   }

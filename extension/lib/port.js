@@ -27,7 +27,7 @@
     open(top) {
       this.top = top;
       this.#port = null;
-      if (this.#link()) this.say({ type: "open" });
+      this.#link();
     }
 
     add(item) {

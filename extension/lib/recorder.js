@@ -1,7 +1,7 @@
 // From what pages tell to numbered markers in the outbox: open actions, downloads, ratings. It records while it is told to.
 
 import { lead } from "./clock.js";
-import { AwaitedDownloads, downloadBytes, downloadOrigin } from "./downloads.js";
+import { AwaitedDownloads, answerOutcome, downloadAge, downloadBytes, downloadOrigin } from "./downloads.js";
 import { OpenActions } from "./open_actions.js";
 import { attributes, markerFields, offsetFields, pageLead } from "./wire_items.js";
 
@@ -22,13 +22,14 @@ export class Recorder {
   recording = false;
   session = null;
   storage_full = false;
+  signed_out = false;
   left_out = 0;
   page_counts = {};
   recent = [];
 
   /**
    * `ports`: outbox, estimator, now_ms(), wall_ms(), lost() (the outbox dropped something), stored() (there is something
-   * to send), changedHands() (somebody signed in or out).
+   * to send), changedHands() (somebody signed in or out), noted(tab, item) (this was recorded, for whoever makes a scenario of it).
    */
   constructor(ports) {
     this.#ports = ports;
@@ -40,6 +41,7 @@ export class Recorder {
     this.#awaited = new AwaitedDownloads(saved?.awaited);
     this.#rating = saved?.rating ?? { asked_ms: this.#ports.wall_ms(), shown: false };
     this.#last_ended = saved?.last_ended ?? null;
+    this.signed_out = saved?.signed_out ?? false;
     this.recent = saved?.recent ?? [];
     this.left_out = saved?.left_out ?? 0;
     this.page_counts = saved?.page_counts ?? {};
@@ -51,6 +53,7 @@ export class Recorder {
       awaited: this.#awaited.toJSON(),
       rating: this.#rating,
       last_ended: this.#last_ended,
+      signed_out: this.signed_out,
       recent: this.recent,
       left_out: this.left_out,
       page_counts: this.page_counts,
@@ -99,7 +102,23 @@ export class Recorder {
   /** A download changed its state; `find(id)` asks the browser for its size. */
   async downloadChanged(id, state, find) {
     if (!this.#awaited.knows(id) || !["complete", "interrupted"].includes(state)) return;
-    const outcome = { state, wall_ms: this.#ports.now_ms(), bytes: state === "complete" ? downloadBytes(await find(id)) : undefined };
+    const [heard_ms, clock_ms] = [this.#ports.now_ms(), this.#ports.wall_ms()];
+    const item = await find(id);
+    const outcome = { state, wall_ms: heard_ms - downloadAge(item, clock_ms), bytes: state === "complete" ? downloadBytes(item) : undefined };
+    const action_id = this.#awaited.ends(id, outcome);
+    if (action_id !== undefined) await this.#endDownload(action_id, outcome);
+  }
+
+  /** A request for a file begins, as webRequest tells it. */
+  answerBegins(request) {
+    if (this.recording) this.#awaited.begins(`request ${request.requestId}`, this.#ports.now_ms());
+  }
+
+  /** Its last byte is here, or it failed. */
+  async answerEnds(request, failed) {
+    const id = `request ${request.requestId}`;
+    if (!this.#awaited.knows(id)) return;
+    const outcome = { ...answerOutcome(request, failed), wall_ms: this.#ports.now_ms() - Math.max(0, this.#ports.wall_ms() - request.timeStamp) };
     const action_id = this.#awaited.ends(id, outcome);
     if (action_id !== undefined) await this.#endDownload(action_id, outcome);
   }
@@ -108,7 +127,10 @@ export class Recorder {
   async cancel(which) {
     const now_ms = this.#ports.now_ms();
     const chosen = { all: () => this.#open.all(), stale: () => this.#open.stale(now_ms), tab: () => this.#open.boundTo(which.tab) };
-    const gone = chosen[which.why]().filter((one) => which.why !== "tab" || !this.#awaited.isFor(one.action_id));
+    const unseen = (one) => which.why === "stale" && one.action === "download" && !this.#awaited.watches(one.action_id);
+    const found = chosen[which.why]().filter((one) => which.why !== "tab" || !this.#awaited.isFor(one.action_id));
+    for (const one of found.filter(unseen)) this.#open.leave(one.action_id);
+    const gone = found.filter((one) => !unseen(one));
     const late = which.why === "stale" ? this.#awaited.overdue(now_ms) : [];
     await this.#put([...gone, ...late.map((id) => this.#open.find(id)).filter(Boolean)].flatMap((one) => this.#last(one, "cancel", now_ms, {})));
   }
@@ -140,9 +162,9 @@ export class Recorder {
     this.recent = [...older, ...items].slice(-RECENT);
   }
 
-  #endDownload(action_id, { state, wall_ms, bytes }, tab) {
+  #endDownload(action_id, { state, wall_ms, bytes, evidence = "download" }, tab) {
     const open = this.#open.find(action_id) ?? { action_id, action: "download", tab };
-    const attrs = state === "complete" ? { evidence: "download", ...(bytes === undefined ? {} : { bytes }) } : {};
+    const attrs = state === "complete" ? { evidence, ...(bytes === undefined ? {} : { bytes }) } : {};
     return this.#put(this.#last(open, state === "complete" ? "end" : "cancel", wall_ms, attrs));
   }
 
@@ -155,6 +177,9 @@ export class Recorder {
   #note(tab, item) {
     if (!this.#open.note(tab, item)) return false;
     if (item.phase !== "begin") this.#awaited.forget(item.action_id);
+    if (item.action === "login") this.signed_out = false;
+    if (item.action === "logout" && item.phase === "end") this.signed_out = true;
+    this.#ports.noted(tab, item);
     if (item.phase === "end") this.#last_ended = { action_id: item.action_id, wall_ms: item.wall_ms };
     return true;
   }

@@ -9,10 +9,18 @@
   const segment = (text) =>
     text === "**" ? "(?:/[^/]+)*" : text === "*" ? "/[^/]+" : `/${text.replace(SPECIAL, "\\$&").replaceAll("*", "[^/]*")}`;
 
+  const tests = new Map(); // the same list stands in several rules
+
   /** Path patterns as one test: `*` is one segment, `**` any number, also none. */
   const patterns = (list) => {
-    const whole = new RegExp(`^(?:${list.map((one) => tidy(one).split("/").slice(1).map(segment).join("")).join("|")})$`);
-    return (path) => whole.test(tidy(path));
+    const key = list.join(" ");
+    if (!tests.has(key)) tests.set(key, key === "/**" ? () => true : compiled(list));
+    return tests.get(key);
+  };
+
+  const compiled = (list) => {
+    const whole = new RegExp(`^(?:${list.map((one) => tidy(one).split("/").slice(1).map(segment).join("")).join("|")})/*$`);
+    return (path) => whole.test(path);
   };
 
   /** The test of an entry with `paths`, `not_paths` and `format`. */
@@ -29,11 +37,18 @@
     return found ? path.slice(found.index) : path;
   };
 
+  /** The test of the document before: `null` asks for none of the site. */
+  const comingFrom = (from) => {
+    if (!from) return from === null ? (path) => !path : undefined;
+    const fits = fitting(from);
+    return (path) => Boolean(path) && fits(path);
+  };
+
   const entryOf = (action, raw) => ({
     ...raw,
     action,
     fits: fitting(raw),
-    comesFrom: raw.from ? fitting(raw.from) : null,
+    comesFrom: comingFrom(raw.from),
     cause_ms: raw.cause_ms ?? CAUSE_MS,
     caused: raw.cause_ms !== undefined,
     then: raw.then && entryOf(action, raw.then),

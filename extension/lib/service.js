@@ -2,18 +2,17 @@
 
 import { Access } from "./access.js";
 import { Admission } from "./admission.js";
-import { namesOf, rulesFor } from "./catalogue.js";
 import { lead } from "./clock.js";
-import { isConfigured, resolve } from "./config.js";
-import { consentOf, isPaused } from "./consent.js";
 import { Documents } from "./documents.js";
-import { Face } from "./face.js";
+import { fileTest } from "./downloads.js";
 import { Link } from "./link.js";
 import { Own } from "./own_pages.js";
+import { Presence } from "./presence.js";
 import { Recorder } from "./recorder.js";
-import { isSampled, newSession, stillValid } from "./sessions.js";
+import { Scenarios } from "./scenarios.js";
+import { Sitting, isSampled } from "./sessions.js";
+import { Settings } from "./settings.js";
 import { siteOf } from "./sites.js";
-import { status } from "./status.js";
 import { completed } from "./wire_items.js";
 
 /** Shorter than the half minute after which browsers end an idle background. */
@@ -26,28 +25,24 @@ export class Service {
   #browser;
   #admission;
   #pages = new Documents();
-  #face;
   #access;
   #ready;
   #turn = Promise.resolve();
-  #catalogue = null;
-  #packaged = {};
-  #managed = {};
-  #local = {};
+  #presence;
+  #sitting;
   #told = "";
   #beating = null;
   #saving = null;
   #watching = false;
+  #asking = false;
   fault = "";
-  config = null;
-  locked = [];
-  now = null;
+  sampled = true;
 
   constructor(ports) {
     this.#ports = ports;
     this.#browser = ports.browser;
-    this.#face = new Face(ports.browser);
     this.#access = new Access(ports.browser);
+    this.settings = new Settings(ports);
     this.#admission = new Admission({
       ...ports,
       page: () => this.#pages.top,
@@ -56,7 +51,7 @@ export class Service {
     this.link = new Link({
       ...ports,
       complete: (entry) => completed(entry, ports.estimator.at(ports.now_ms()), lead(ports.wall_ms(), ports.now_ms())),
-      credentials: (session) => this.#admission.credentials(session, this.config),
+      credentials: (session) => this.#admission.credentials(session, this.settings.config),
       forgetCredentials: (session) => ports.outbox.keepTicket(session, undefined),
       sent: (message) => {
         this.recorder.sent(message);
@@ -67,12 +62,24 @@ export class Service {
     this.recorder = new Recorder({
       ...ports,
       lost: () => this.link.restart(),
+      noted: (tab, item) => this.scenarios.noted(tab, item),
       changedHands: () => this.#changeHands(),
       stored: () => {
         this.link.poke();
         this.#save();
       },
     });
+    this.#sitting = new Sitting(ports, this.recorder);
+    this.scenarios = new Scenarios({
+      ...ports,
+      access: this.#access,
+      settings: this.settings,
+      later: (what) => this.#later(what),
+      recording: () => this.recorder.recording,
+      changed: () => this.#settle(),
+    });
+    const { settings, recorder, link, scenarios } = this;
+    this.#presence = new Presence({ ...ports, settings, recorder, link, scenarios, access: this.#access, pages: this.#pages });
     this.#ready = new Promise((resolve_) => (this.start = () => resolve_(this.#start())));
     this.own = new Own(this, ports);
   }
@@ -81,16 +88,16 @@ export class Service {
     return this.#ports.outbox;
   }
 
-  get personal() {
-    return this.#local.settings ?? {};
+  get now() {
+    return this.#presence.now;
   }
 
   get downloads() {
     return this.#access.downloads;
   }
 
-  get pause() {
-    return this.#local.pause ?? null;
+  get requests() {
+    return this.#access.requests;
   }
 
   get offset() {
@@ -100,13 +107,15 @@ export class Service {
   // events
 
   connected(port) {
-    if (port.name !== "tracemark") return;
+    if (port.name === "tracemark-scenario") return this.scenarios.connected(port);
+    if (port.name !== "tracemark") return undefined;
     const page = this.#pages.add(port);
     port.onMessage.addListener((message) => this.#later(() => this.#heard(page, message)));
     port.onDisconnect.addListener(() => {
       this.#pages.remove(page);
       this.#later(() => this.#show());
     });
+    return undefined;
   }
 
   /** One of our own pages asks; content scripts may not. */
@@ -117,7 +126,7 @@ export class Service {
 
   /** Tabs that were open before us (or before our update) have no content script, or one that lost its background. */
   installed() {
-    this.#later(() => this.#access.inject(this.config.context_path));
+    this.#later(() => this.#access.inject(this.settings.config.context_path));
   }
 
   wake() {
@@ -151,13 +160,21 @@ export class Service {
       (item) => this.#later(() => this.recorder.downloadBegins(item, this.#access.sites)),
       (change) => this.#later(() => this.recorder.downloadChanged(change.id, change.state?.current, this.#browser.download)),
     );
+    this.#asking ||= this.#browser.watchRequests(
+      (request) => this.#later(() => !this.downloads && this.#isFile(request) && this.recorder.answerBegins(request)),
+      (request, failed) => this.#later(() => this.recorder.answerEnds(request, failed)),
+    );
+  }
+
+  #isFile(request) {
+    const { rules, config } = this.settings;
+    return fileTest(rules, this.#access.sites, config.context_path)(request);
   }
 
   // what own pages may do
 
   async change(values) {
-    await this.#browser.writeLocal(values);
-    Object.assign(this.#local, values);
+    await this.settings.change(values);
     await this.refresh();
   }
 
@@ -171,58 +188,51 @@ export class Service {
   /** Everything that depends on settings, consent, permissions and time. */
   async refresh() {
     if (this.fault) return this.#show();
-    const { config, locked, faults } = resolve({ managed: this.#managed, packaged: this.#packaged, personal: this.personal });
-    const { rules, unknown } = rulesFor(this.#catalogue, config.rules);
-    for (const name of unknown) faults.push({ name: "rules", text: `rules in your organisation's policy names ${name}, which is no action` });
-    Object.assign(this, { config, locked, faults, rules });
+    const { settings } = this;
+    settings.resolve();
+    const { config } = settings;
     await this.#access.look(config.sites);
     await this.#sit();
     await this.#judge();
-    await this.#access.register(config.context_path, this.consent.decision !== "refused");
     await this.outbox.expire();
     await this.recorder.cancel({ why: "stale" });
     this.link.configure(
-      isConfigured(config) && this.consent.decision === "given"
+      settings.isConfigured && settings.consent.decision === "given"
         ? { url: config.sidecar_url, client: `tracemark-extension-${this.#browser.version()}`, token: config.token, final_401: config.auth === "token" }
         : null,
     );
     this.#tell();
+    await this.scenarios.follow();
+    await this.#settle();
+  }
+
+  /** The content scripts where they are to be, and what is seen of us. */
+  async #settle() {
+    const { config, consent } = this.settings;
+    await this.#access.register(config.context_path, consent.decision !== "refused", this.scenarios.on);
     await this.#show();
   }
 
   async #start() {
     await this.#ports.alone();
     try {
-      const policy = this.#browser.readManaged();
-      const [catalogue, packaged, local, saved] = await Promise.all([
-        this.#ports.loadJson("catalogue.json"),
-        this.#ports.loadJson("defaults.json"),
-        this.#browser.readLocal(["settings", "consent", "pause", "consent_shown", "policy"]),
-        this.#browser.readSession(["session", "recorder"]),
+      const [saved] = await Promise.all([
+        this.#browser.readSession(["session", "recorder", "scenario"]),
+        this.settings.load((managed) => this.#later(() => this.#obey(managed))),
         this.outbox.load(),
       ]);
-      this.#catalogue = catalogue;
-      this.#packaged = packaged;
-      this.#local = local;
-      // Chromium reads policies for seconds after its start, while the person signs in already: the last one counts until then.
-      this.#managed = local.policy ?? (await policy);
-      policy.then((managed) => this.#later(() => this.#obey(managed)));
-      this.recorder.restore(namesOf(catalogue), saved.recorder);
+      this.recorder.restore(this.settings.actions, saved.recorder);
       this.recorder.session = saved.session ?? null;
+      this.scenarios.restore(saved.scenario);
     } catch (error) {
       this.fault = `Its storage or its files cannot be read (${error?.name ?? "error"}).`;
-      this.config = resolve({}).config;
     }
     await this.refresh();
   }
 
   /** This is the organisation's policy now. */
   async #obey(managed) {
-    if (JSON.stringify(managed) !== JSON.stringify(this.#local.policy)) await this.#browser.writeLocal({ policy: managed });
-    this.#local.policy = managed;
-    if (JSON.stringify(managed) === JSON.stringify(this.#managed)) return;
-    this.#managed = managed;
-    await this.refresh();
+    if (await this.settings.obey(managed)) await this.refresh();
   }
 
   /** Run after everything before, once started; a failure is shown and does not stop what comes after. */
@@ -236,11 +246,11 @@ export class Service {
     switch (message?.type) {
       case "hello":
       case "open":
-        page.site = siteOf(page.port.sender, this.config.sites);
-        if (page.site && message.top) this.#askOnce();
+        page.site = siteOf(page.port.sender, this.settings.config.sites);
+        if (page.site && message.top && this.settings.asksNow()) this.#browser.openTab("consent.html");
         if (page.site && this.link.trouble?.code === "no_ticket") this.link.again();
         if (page.site) this.#pages.post(page, this.#state(page));
-        this.#face.renew(page.tab);
+        this.#presence.renew(page.tab);
         await this.#show();
         break;
       case "items":
@@ -250,92 +260,62 @@ export class Service {
         await this.#show();
         break;
       case "await_download":
-        if (page.site && this.downloads) await this.recorder.awaitDownload(page, message.action_id);
+        if (page.site && (this.downloads || this.requests)) await this.recorder.awaitDownload(page, message.action_id);
         break;
     }
   }
 
   /** The session that is going on, or a new one. */
   async #sit() {
-    const now_ms = this.#ports.wall_ms();
-    const { session } = this.recorder;
-    if (stillValid(session, now_ms) && this.outbox.has(session.id)) return;
-    const fresh = newSession(now_ms, this.#ports.randomBytes);
-    await this.outbox.begin(fresh.id, now_ms);
-    this.recorder.session = fresh;
-    await this.#browser.writeSession({ session: fresh });
-    if (session) await this.#judge();
+    if (await this.#sitting.renew()) await this.#judge();
   }
 
   /** Whether to record; when that ends, what is open is cancelled. */
   async #judge() {
-    const { config, recorder } = this;
-    this.consent = consentOf(config, this.#local.consent);
-    this.paused = isPaused(this.pause, this.#ports.wall_ms());
-    this.sampled = isSampled(recorder.session, config.sampling);
-    const recording =
-      isConfigured(config) && this.consent.decision === "given" && this.#access.sites.length > 0 && !this.paused && this.sampled && !this.fault;
+    const { settings, recorder } = this;
+    settings.judge();
+    this.sampled = isSampled(recorder.session, settings.config.sampling);
+    const recording = settings.allows && this.#access.sites.length > 0 && this.sampled && !this.fault;
     if (recorder.recording && !recording) await recorder.cancel({ why: "all" });
     recorder.recording = recording;
   }
 
-  /** The first page of a site asks for the person's decision, once; after that the badge does. */
-  #askOnce() {
-    if (this.consent.decision !== "undecided" || this.#local.consent_shown) return;
-    this.#local.consent_shown = true;
-    this.#browser.writeLocal({ consent_shown: true });
-    this.#browser.openTab("consent.html");
-  }
-
   /** Somebody signed in or out: with tickets, what comes next is another login's session. */
   async #changeHands() {
-    const { session } = this.recorder;
-    if (this.config.auth !== "ticket" || !this.outbox.ticket(session.id)) return;
-    this.recorder.session = null;
+    const { recorder, settings, outbox } = this;
+    if (settings.config.auth !== "ticket" || !outbox.ticket(recorder.session.id)) return;
+    recorder.session = null;
     await this.#sit();
     await this.#judge();
     await this.#show();
   }
 
-  /** The sidecar knows the session by another name than the one that we drew. */
+  /** The sidecar knows a session by another name than the one that we drew. */
   async #named(from, to) {
-    if (this.recorder.session?.id !== from) return;
-    this.recorder.session = { ...this.recorder.session, id: to };
+    if (!(await this.#sitting.rename(from, to))) return;
     this.link.follow(to, true);
-    await this.#browser.writeSession({ session: this.recorder.session });
+    this.#later(() => this.#show());
   }
 
   #state(page) {
     const recording = this.recorder.recording && this.#access.sites.includes(page.site);
-    const { context_path } = this.config;
+    const { context_path } = this.settings.config;
     if (!recording) return { type: "state", recording, context_path, open: [], downloads: false };
-    return { type: "state", recording, context_path, rules: this.rules, open: this.recorder.openFor(page), downloads: this.downloads };
+    return { type: "state", recording, context_path, rules: this.settings.rules, open: this.recorder.openFor(page), downloads: this.downloads };
   }
 
   /** Tell all pages when something changed for them. */
   #tell() {
-    const told = JSON.stringify([this.recorder.recording, this.#access.sites, this.config.context_path, this.rules, this.downloads]);
+    const { config, rules } = this.settings;
+    const told = JSON.stringify([this.recorder.recording, this.#access.sites, config.context_path, rules, this.downloads]);
     if (told === this.#told) return;
     this.#told = told;
-    this.#pages.tell(this.config.sites, (page) => this.#state(page));
+    this.#pages.tell(config.sites, (page) => this.#state(page));
   }
 
-  /** The status as it is now, on the badge and for the popup; and whatever keeps the background alive or wakes it. */
+  /** The status as it is now, on the badge and for the popup; and whatever keeps the background alive. */
   async #show() {
-    const { tabs } = this.#pages;
-    this.link.follow(this.recorder.session?.id ?? null, tabs.length > 0 && this.recorder.recording);
-    this.now = status({
-      ...this,
-      configured: isConfigured(this.config),
-      permitted: this.#access.sites.length > 0,
-      pause: this.pause,
-      faults: [...(this.faults ?? []), ...this.#access.missing(this.config.sites)],
-      storage_full: this.recorder.storage_full,
-      tabs: tabs.length,
-      rating_due: this.recorder.ratingDue(this.config.rating),
-    });
-    await this.#face.show(this.now, tabs);
-    await this.#face.wakeAt(this.paused ? this.pause.until_ms : null, this.outbox.totals.count > 0);
+    await this.#presence.show(this);
     if (this.#pages.size > 0) this.#beat();
   }
 

@@ -1,4 +1,4 @@
-// One sitting of one person: an opaque id without any meaning, new after four hours or a browser start. Pure.
+// One sitting of one person: an opaque id without any meaning, new after four hours or a browser start.
 
 const LONGEST_MS = 4 * 3600_000;
 
@@ -20,4 +20,36 @@ export const isSampled = (session, share) => session.draw < share;
 /** The stored session if it still holds. */
 export function stillValid(session, now_ms) {
   return Boolean(session) && Math.abs(now_ms - session.started_ms) < LONGEST_MS;
+}
+
+/** The session that is recorded now, kept where the recorder finds it. */
+export class Sitting {
+  #ports;
+  #recorder;
+
+  /** `ports`: browser, outbox, wall_ms(), randomBytes(n). */
+  constructor(ports, recorder) {
+    this.#ports = ports;
+    this.#recorder = recorder;
+  }
+
+  /** Begin a new session where the present one no longer holds; whether it took the place of another. */
+  async renew() {
+    const { browser, outbox, wall_ms, randomBytes } = this.#ports;
+    const old = this.#recorder.session;
+    if (stillValid(old, wall_ms()) && outbox.has(old.id)) return false;
+    const fresh = newSession(wall_ms(), randomBytes);
+    await outbox.begin(fresh.id, wall_ms());
+    this.#recorder.session = fresh;
+    await browser.writeSession({ session: fresh });
+    return old !== null;
+  }
+
+  /** The sidecar knows the session by another name than the one that we drew; whether it is the present one. */
+  async rename(from, to) {
+    if (this.#recorder.session?.id !== from) return false;
+    this.#recorder.session = { ...this.#recorder.session, id: to };
+    await this.#ports.browser.writeSession({ session: this.#recorder.session });
+    return true;
+  }
 }

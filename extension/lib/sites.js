@@ -26,14 +26,17 @@ export const originPatterns = (sites) => [...new Set(sites.map((site) => `${host
 /** Where the content script goes. */
 export const matchPatterns = (sites, context_path) => [...new Set(sites.map((site) => `${host(site)}${context_path}/*`))];
 
-/** The registration for these sites, from any origin's frames inside their pages that share the page's origin. */
+/**
+ * The registration for these sites. Frames without an address of their own (about:blank, srcdoc) belong to it too, but below a context
+ * path: Chromium takes such frames of a whole host only.
+ */
 export function registration(sites, context_path, files) {
   return {
     id: SCRIPT_ID,
     matches: matchPatterns(sites, context_path),
     js: files,
     allFrames: true,
-    matchOriginAsFallback: true,
+    matchOriginAsFallback: context_path === "",
     runAt: "document_start",
     persistAcrossSessions: true,
   };

@@ -11,6 +11,7 @@ const STATES = {
   ready: { text: "", colour: GREEN },
   flawed: { text: "on!", colour: AMBER },
   rating: { text: "1–5", colour: BLUE },
+  scenario: { text: "rec", colour: RED },
   paused: { text: "II", colour: GREY },
   off: { text: "off", colour: GREY },
   not_sampled: { text: "off", colour: GREY },
@@ -76,6 +77,9 @@ function judge(facts) {
     return ["paused", `Paused ${until}`, "Nothing is recorded."];
   }
   if (!sampled) return ["not_sampled", "This session is not in the sample", "Nothing is recorded; a later session may be."];
+  if (facts.scenario) {
+    return ["scenario", "A scenario is being recorded", "Where you click goes into a file of yours, what you type does not. Stop it in the options."];
+  }
   if (facts.storage_full) {
     return ["storage_full", "There is no room to keep markers", "Free some disk space, or let the browser's profile grow; new markers are lost meanwhile."];
   }

@@ -39,7 +39,9 @@
       if (o.trusted) this.touched = o.t;
       else if (!this.held && o.t - this.touched > ECHO_MS) return;
       for (const hit of o.hits ?? []) this.hit(o, hit);
-      if (o.cause) this.inputs = [...this.inputs.slice(1 - KEPT_INPUTS), { t: o.t }];
+      if (!o.cause) return;
+      const pressed = o.submits && this.causeOf(o.t, SUBMIT_MS); // a form is sent when the page comes to it
+      this.inputs = [...this.inputs.slice(1 - KEPT_INPUTS), { t: pressed ? pressed.t : o.t }];
     }
 
     hit(o, { entry, action, ready, bytes }) {
@@ -118,7 +120,7 @@
       for (const entry of this.rules.documents) {
         const action = this.rules.actions.get(entry.action);
         if (!entry.fits(d.path) || !(d.page || action.slices) || (d.soft && !action.slices)) continue;
-        if (entry.comesFrom && !(d.from && entry.comesFrom(d.from))) continue;
+        if (entry.comesFrom && !entry.comesFrom(d.from)) continue;
         const a = this.begin(action, entry, d.t);
         if (d.restored) a.expects = null; // all of it is there already
         return;

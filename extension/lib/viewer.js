@@ -22,7 +22,7 @@
   own.makeLook = (root) => ({
     /** How many slices the shown scan has, by its slider; undefined when that is not known. */
     slices: (selector) => {
-      const slider = root.querySelector(`:is(.viewport-container.active) :is(${selector})`) ?? root.querySelector(selector);
+      const slider = root.querySelector(".viewport-container.active")?.querySelector(selector) ?? root.querySelector(selector);
       const last = Number(slider?.getAttribute("max") ?? slider?.getAttribute("aria-valuemax") ?? NaN);
       return last > 0 ? last + 1 : undefined;
     },

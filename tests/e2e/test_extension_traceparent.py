@@ -153,10 +153,13 @@ def ask_until(browser: Tagged, server: Server, wanted: str | None) -> str | None
 
 def test_the_practice_systems_log_knows_the_session_of_each_request_and_nothing_without_the_setting(tmp_path: Path) -> None:
     with site(tmp_path / "lab") as lab:
-        urls = {"sites": (lab.lab.url,), "context_path": CONTEXT_PATH, "sidecar_url": "ws://127.0.0.1:9/markers"}
+        sites, sidecar_url = (lab.lab.url,), "ws://127.0.0.1:9/markers"
         for setting in (True, False):
             folder = tmp_path / str(setting)
-            built = carry(build_for_test(folder / "extension", traceparent=setting, **urls), consent="given")
+            built = build_for_test(
+                folder / "extension", traceparent=setting, sites=sites, context_path=CONTEXT_PATH, sidecar_url=sidecar_url
+            )
+            carry(built, consent="given")
             with tagged("chromium", built, folder / "browser") as browser:
                 browser.own_page("manifest.json")
                 browser.close_tab()
