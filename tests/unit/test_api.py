@@ -64,6 +64,12 @@ def get(client: FlaskClient, path: str, status: int = 200) -> dict[str, object]:
     return body
 
 
+def rows_of(body: dict[str, object]) -> list[dict[str, Any]]:
+    rows = body["rows"]
+    assert isinstance(rows, list)
+    return rows
+
+
 # -- answers
 
 
@@ -164,7 +170,7 @@ def test_transfers_tell_their_action_and_the_experiment(tmp_path: Path) -> None:
         made.journal.append([one, done, captured, browsed])
         client = create_app(made.parts()).test_client()
         first = get(client, f"/api/v1/transfers?from={T0}&run=run-1&limit=1")
-        ((row,), cursor) = first["rows"], first["next_cursor"]
+        (row,) = rows_of(first)
         assert (row["action"], row["method"], row["setup"], row["run"], row["repetition"]) == (
             "login",
             "capture",
@@ -173,7 +179,7 @@ def test_transfers_tell_their_action_and_the_experiment(tmp_path: Path) -> None:
             3,
         )
         assert (row["packets"], row["retransmitted"], row["out_of_order"], row["lost"]) == (9, 2, 1, 0)
-        (row,) = get(client, f"/api/v1/transfers?from={T0}&cursor={cursor}")["rows"]
+        (row,) = rows_of(get(client, f"/api/v1/transfers?from={T0}&cursor={first['next_cursor']}"))
         assert (row["action"], row["method"], row["packets"], row["down_bytes"]) == (None, "browser", None, 900)
         assert get(client, f"/api/v1/transfers?from={T0}&run=another")["rows"] == []
 
