@@ -185,13 +185,15 @@ def check_grafana(config: Config) -> Finding:
     return Finding("grafana", "ok", f"{url} reaches InfluxDB and has {len(boards)} dashboards")
 
 
-def _ask(url: str, headers: Mapping[str, str] | None = None, data: bytes | None = None) -> tuple[int, Mapping[str, str], Any]:
+def _ask(
+    url: str, headers: Mapping[str, str] | None = None, data: bytes | None = None, timeout_s: float = 5
+) -> tuple[int, Mapping[str, str], Any]:
     """Status, headers and JSON of an answer; status 0 when there is none. Past any web proxy of the environment."""
     if not url.startswith(("http://", "https://")):
         return 0, {}, None
     request = urllib.request.Request(url, data, dict(headers or {}))  # noqa: S310  (the scheme was checked)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=5) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=timeout_s) as answer:
             status, told, body = answer.status, answer.headers, answer.read(1_000_000)
     except urllib.error.HTTPError as error:
         status, told, body = error.code, error.headers, error.read(1_000_000)
@@ -277,8 +279,8 @@ def _is_ours(name: str, host: str, port: int) -> bool:
     """Whether a sidecar answers there; the marker channel refuses a request that is no WebSocket in its own way."""
     here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     if name == "http":
-        return _ask(f"http://{here}:{port}/readyz")[0] in (200, 503)
-    return _ask(f"http://{here}:{port}/markers")[0] == 426
+        return _ask(f"http://{here}:{port}/readyz", timeout_s=1)[0] in (200, 503)
+    return _ask(f"http://{here}:{port}/markers", timeout_s=1)[0] == 426
 
 
 def findings(config: Config) -> list[Finding]:
