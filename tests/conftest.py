@@ -7,10 +7,25 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 #: what may be skipped even in CI, by the beginning of the reason
 MAY_BE_SKIPPED = ("no recorded cases",)
+
+
+# No test measures time: a busy machine is no defect.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
+#: modules that build network namespaces with the same addresses: one after the other, where tests run on several workers
+NETWORKS = ("test_networks", "test_campaign_setups")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run on several workers, those of one module stay together: they share a lab or a browser."""
+    for item in items:
+        module = Path(str(item.path)).stem
+        item.add_marker(pytest.mark.xdist_group("networks" if module in NETWORKS else module))
 
 
 @pytest.hookimpl(wrapper=True)
