@@ -41,6 +41,7 @@ class LabWeb:
     xnat_logs: Path
     tomcat_logs: Path
     pid: int
+    dicom_port: int | None = None
 
     def tomcat_lines(self) -> list[str]:
         """All lines of Tomcat's access log so far."""
@@ -118,7 +119,13 @@ def _create_database(url: str, server: "subprocess.Popen[bytes]", log: Path) -> 
 
 @contextmanager
 def running_lab_web(
-    folder: Path, database_url: str, *, viewer: Path | None = None, context_path: str = "", host: str = "127.0.0.1"
+    folder: Path,
+    database_url: str,
+    *,
+    viewer: Path | None = None,
+    context_path: str = "",
+    host: str = "127.0.0.1",
+    dicom: bool = False,
 ) -> Iterator[LabWeb]:
     """Runs the application on a free port over the archive `folder/archive`, which must hold a manifest."""
     (folder / "users.json").write_text(json.dumps(USERS))
@@ -126,6 +133,7 @@ def running_lab_web(
     for path in logs.values():
         path.mkdir(exist_ok=True)
     port = _free_port(host)
+    dicom_port = _free_port(host) if dicom else None
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LAB_")},
         "LAB_LISTEN": f"{host}:{port}",
@@ -136,6 +144,7 @@ def running_lab_web(
         "LAB_VIEWER": str(viewer or folder / "viewer"),
         "LAB_CONTEXT_PATH": context_path,
         "LAB_USERS_FILE": str(folder / "users.json"),
+        **({"LAB_DICOM_LISTEN": f"{host}:{dicom_port}"} if dicom else {}),
     }
     with (folder / "stderr").open("wb") as errors:
         process = subprocess.Popen(
@@ -152,6 +161,7 @@ def running_lab_web(
             xnat_logs=logs["xnat-logs"],
             tomcat_logs=logs["tomcat-logs"],
             pid=process.pid,
+            dicom_port=dicom_port,
         )
     finally:
         _end(process, signal.SIGTERM)

@@ -4,18 +4,22 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from types import FrameType
 
 from replay.lab.web.app import Parts, create_app
 from replay.lab.web.auth import Accounts, Sessions
-from replay.lab.web.database import open_database, wait_for_server
+from replay.lab.web.catalogue import Catalogue
+from replay.lab.web.database import Database, open_database, wait_for_server
 from replay.lab.web.errors import LabError
+from replay.lab.web.importer import Importer
 from replay.lab.web.logs import tomcat_file, xnat_file
+from replay.lab.web.prearchive import Prearchive
 from replay.lab.web.seed import seed_when_empty
 from replay.lab.web.server import listen
-from replay.lab.web.settings import from_environment
+from replay.lab.web.settings import Settings, from_environment
 
 DATABASE_TIMEOUT_S = 60.0
 
@@ -43,6 +47,7 @@ def serve(environment: Mapping[str, str]) -> None:
     wait_for_server(settings.database_url, timeout_s=DATABASE_TIMEOUT_S, monotonic=time.monotonic, pause=time.sleep)
     database = open_database(settings.database_url)
     xnat_log, tomcat_log = xnat_file(settings.xnat_logs), tomcat_file(settings.tomcat_logs)
+    leave = ExitStack()
     try:
         taken = seed_when_empty(database, settings.archive)
         app = create_app(
@@ -59,13 +64,37 @@ def serve(environment: Mapping[str, str]) -> None:
                 now=lambda: datetime.now().astimezone(),
             )
         )
+        if settings.dicom is not None:
+            leave.enter_context(_receiving(settings, settings.dicom, database))
         run, port = listen(app, settings.host, settings.port)
         print(f"replay.lab.web: {taken} sessions taken in, listening on {settings.host}:{port}", flush=True)
         run()
     finally:
+        leave.close()
         database.close()
         xnat_log.close()
         tomcat_log.close()
+
+
+@contextmanager
+def _receiving(settings: Settings, address: tuple[str, int], database: Database) -> Iterator[None]:
+    """The DICOM receiver, where it is wanted."""
+    from replay.lab.web.dicom_scp import DicomReceiver  # nobody else needs pynetdicom
+
+    catalogue = Catalogue(database, settings.archive)
+    prearchive = Prearchive(database, catalogue, lambda: datetime.now().astimezone())
+    receiver = DicomReceiver(
+        Importer(prearchive),
+        settings.archive,
+        catalogue.has_project,
+        lambda text: print(f"replay.lab.web: {text}", file=sys.stderr),
+    )
+    port = receiver.listen(*address)
+    print(f"replay.lab.web: receiving DICOM on {address[0]}:{port}", file=sys.stderr, flush=True)
+    try:
+        yield
+    finally:
+        receiver.close()
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -54,6 +54,10 @@ class Catalogue:
         found = self._database.row("SELECT * FROM xnat_projectdata WHERE id = %s OR name = %s", [project, project])
         return _there(found, "project", project)
 
+    def has_project(self, project: str) -> bool:
+        """Tells whether there is a project of this id."""
+        return self._database.row("SELECT id FROM xnat_projectdata WHERE id = %s", [project]) is not None
+
     def counts(self) -> Row:
         """Returns the numbers of projects, subjects and experiments."""
         found = self._database.row(
@@ -102,7 +106,9 @@ class Catalogue:
         """Returns an experiment by id or label."""
         return _there(self.find_experiment(experiment, project), "experiment", experiment)
 
-    def add_experiment(self, subject: Row, *, label: str, xsi_type: str, day: date | None, modality: str, user: str) -> str:
+    def add_experiment(
+        self, subject: Row, *, label: str, xsi_type: str, day: date | None, modality: str, user: str, uid: str = ""
+    ) -> str:
         """Enters a new image session of a subject on all levels of the model; returns its accession id."""
         try:
             with self._database.transaction() as connection:
@@ -115,7 +121,9 @@ class Catalogue:
                 connection.execute(
                     "INSERT INTO xnat_subjectassessordata (id, subject_id) VALUES (%s, %s)", [accession, subject["id"]]
                 )
-                connection.execute("INSERT INTO xnat_imagesessiondata (id, modality) VALUES (%s, %s)", [accession, modality])
+                connection.execute(
+                    "INSERT INTO xnat_imagesessiondata (id, modality, uid) VALUES (%s, %s, %s)", [accession, modality, uid]
+                )
         except UniqueViolation as problem:
             raise Refused(409, f"Session {label} has just been made by somebody else.") from problem
         return str(accession)

@@ -5,7 +5,7 @@ A session stands in a folder `<archive>/.prearchive/<project>/<timestamp>/<name>
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -146,7 +146,8 @@ class Prearchive:
         self._database.run(
             "INSERT INTO xnat_subjectdata (project, label) VALUES (%s, %s) ON CONFLICT DO NOTHING", [project, subject]
         )
-        modality = self._modality(session)
+        facts = self._facts(session)
+        modality = str(facts.get("Modality", ""))
         accession = self._catalogue.add_experiment(
             self._catalogue.the_subject(subject, project),
             label=label,
@@ -154,6 +155,7 @@ class Prearchive:
             day=date.fromisoformat(session["scan_date"]) if session["scan_date"] else None,
             modality=modality,
             user="admin",
+            uid=str(facts.get("StudyInstanceUID", "")),
         )
         return self._catalogue.the_experiment(accession)
 
@@ -187,11 +189,12 @@ class Prearchive:
             [count, row["xnat_imagescandata_id"]],
         )
 
-    def _modality(self, session: Row) -> str:
+    def _facts(self, session: Row) -> Mapping[str, object]:
+        """What the first file of a session says of it."""
         for scan in self.scans(session):
             for path in self.files(session, scan)[:1]:
-                return str(header(path, ("Modality",)).get("Modality", ""))
-        return ""
+                return header(path, ("Modality", "StudyInstanceUID"))
+        return {}
 
     def _mark(self, session: Row, status: str) -> None:
         self._database.run(

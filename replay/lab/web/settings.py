@@ -22,6 +22,7 @@ class Settings:
     viewer: Path
     context_path: str
     passwords: Mapping[str, str] = field(repr=False)
+    dicom: tuple[str, int] | None = None
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:
@@ -29,7 +30,8 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
 
     Raises SettingsError that names the variable, its value (never a secret) and what is allowed.
     """
-    host, port = _listen(environment.get("LAB_LISTEN", "0.0.0.0:8080"))
+    host, port = _listen("LAB_LISTEN", environment.get("LAB_LISTEN", "0.0.0.0:8080"))
+    dicom = environment.get("LAB_DICOM_LISTEN", "")
     return Settings(
         host=host,
         port=port,
@@ -40,6 +42,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         viewer=Path(_required(environment, "LAB_VIEWER", "the folder with the unpacked npm package @ohif/viewer")),
         context_path=_context_path(environment.get("LAB_CONTEXT_PATH", "")),
         passwords=_passwords(_required(environment, "LAB_USERS_FILE", "a JSON file of user names and passwords")),
+        dicom=_listen("LAB_DICOM_LISTEN", dicom) if dicom else None,
     )
 
 
@@ -50,10 +53,10 @@ def _required(environment: Mapping[str, str], name: str, remedy: str) -> str:
     return value
 
 
-def _listen(value: str) -> tuple[str, int]:
+def _listen(name: str, value: str) -> tuple[str, int]:
     host, colon, port = value.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:
-        raise SettingsError(f"LAB_LISTEN is {value!r}: write host:port, e.g. 0.0.0.0:8080")
+        raise SettingsError(f"{name} is {value!r}: write host:port, e.g. 0.0.0.0:8080")
     return host or "0.0.0.0", int(port)  # noqa: S104
 
 
