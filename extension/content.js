@@ -1,11 +1,12 @@
-// The page's side: listens, touches nothing, and feeds the tagger. Listeners only note; the work is done a quarter of a second later.
+// The page's side: listens, touches nothing, and feeds the tagger. Listeners only note; the work is done half a second later.
 // While nothing is recorded there is one listener (for the page's return from the browser's cache) and the port.
 (() => {
   const own = globalThis.tracemark;
   if (own.page) return; // injected twice
   own.page = true;
 
-  const DRAIN_MS = 250;
+  const DRAIN_MS = 500;
+  const FOLD_MS = 200;
   const NOTED = 5000;
   const FLOOD_PER_S = 2000;
   const FLOOD_MS = 5000;
@@ -20,8 +21,9 @@
   const look = own.makeLook(document);
   let recording = null;
   let noted = [];
+  let series = {}; // by type of event: the note that its next one is added to
   let timer = null;
-  let due = Infinity;
+  let planned_ms = Infinity; // so long, at most, until the timer comes
   let heavy_ms = 0;
   let drained = 0;
   let first = document.readyState === "loading";
@@ -38,9 +40,9 @@
 
   /** Whatever goes wrong, the page does not hear of it; recording ends in this document. */
   function guarded(work) {
-    return (...values) => {
+    return (value) => {
       try {
-        return work(...values);
+        return work(value);
       } catch {
         port.counts.errors += 1;
         return stop();
@@ -54,22 +56,42 @@
     plan(soon);
   }
 
+  /** What a person does now and then: whatever comes often begins a new note after it. */
+  function noteRare(seen, soon) {
+    series = {};
+    note(seen, soon);
+  }
+
+  /** What comes often: events in a row at the same element are one note, `t` of the first, `last` of the last, `count`. */
+  function noteOften(event, make) {
+    const { type, target, timeStamp: t } = event;
+    const before = series[type];
+    if (before?.target === target && t - before.last < FOLD_MS) {
+      before.last = t;
+      before.count += 1;
+      return;
+    }
+    const seen = make(event, target);
+    if (seen) note((series[type] = Object.assign(seen, { target, t, last: t, count: 1 })));
+  }
+
   function plan(after_ms) {
-    const at = now() + after_ms;
-    if (at >= due || after_ms === Infinity) return;
+    if (after_ms >= planned_ms || after_ms === Infinity) return;
     clearTimeout(timer);
-    due = at;
+    planned_ms = after_ms;
     timer = setTimeout(drain, after_ms);
   }
 
   const drain = guarded(() => {
-    due = Infinity;
+    planned_ms = Infinity;
     if (!recording) return;
     recording.requests?.take();
     const { tagger, rules } = recording;
     const batch = noted;
+    const t = now();
     noted = [];
-    weigh(batch.length);
+    series = {};
+    weigh(batch, t);
     for (const seen of batch) {
       if (seen.event) {
         seen.prevented = seen.event.defaultPrevented;
@@ -82,13 +104,14 @@
       recording.loaded = true;
       tagger.loaded({ t: loaded });
     }
-    plan(Math.max(50, tagger.tick({ t: now() })));
+    plan(Math.max(50, tagger.tick({ t })));
   });
 
   /** In a flood that lasts, what comes often is not listened to for a while. */
-  function weigh(count) {
-    const elapsed = now() - drained;
-    drained = now();
+  function weigh(batch, t) {
+    const count = batch.reduce((sum, seen) => sum + (seen.count ?? 1), 0);
+    const elapsed = t - drained;
+    drained = t;
     heavy_ms = count > (FLOOD_PER_S * elapsed) / 1000 ? heavy_ms + elapsed : 0;
     if (heavy_ms < FLOOD_MS) return;
     heavy_ms = 0;
@@ -110,28 +133,17 @@
     if (hits.length === 0 && !cause) return;
     const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
     const place = changes && look.place(changes);
-    note({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, submits: type === "submit", event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
+    noteRare({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, submits: type === "submit", event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
   });
 
   const often = guarded((event) => {
-    if (event.type === "wheel" && (!event.isTrusted || event.ctrlKey)) return;
-    note({ kind: "input", t: event.timeStamp, trusted: event.isTrusted, event });
+    if (event.type !== "wheel") noteOften(event, (echo) => ({ kind: "input", trusted: false, event: echo }));
+    else if (event.isTrusted && !event.ctrlKey) noteOften(event, (wheel) => ({ kind: "input", trusted: true, event: wheel }));
   });
 
-  const image = guarded((event) => {
-    if (!event.target.closest?.(own.PANE)) return;
-    const what = own.IMAGE_EVENTS[event.type];
-    const { timeStamp: t } = event;
-    const before = noted.at(-1);
-    if (before?.kind === "image" && before.what === what) {
-      before.last = t;
-      before.count += 1;
-    } else {
-      note({ kind: "image", what, t, last: t, count: 1 });
-    }
-  });
+  const image = guarded((event) => noteOften(event, ({ type }, target) => target.closest?.(own.PANE) && { kind: "image", what: own.IMAGE_EVENTS[type] }));
 
-  const pointer = guarded((event) => event.isTrusted && note({ kind: "pointer", down: POINTER[event.type], t: event.timeStamp }));
+  const pointer = guarded((event) => event.isTrusted && noteRare({ kind: "pointer", down: POINTER[event.type], t: event.timeStamp }));
 
   const requested = guarded((entries) => {
     for (const entry of entries) {
@@ -239,8 +251,9 @@
   function stop() {
     if (!recording) return;
     clearTimeout(timer);
-    due = Infinity;
+    planned_ms = Infinity;
     noted = [];
+    series = {};
     for (const undo of recording.undo) undo();
     recording = null;
   }

@@ -29,6 +29,7 @@ from replay.chromium import BrowserOptions, BrowserPaths, BrowserVersionError, R
 from replay.driver_faults import BrowserGoneError, first_line, translated
 from replay.gestures import Gestures
 from replay.locate import Locator, Seen
+from replay.player import NO_ACTION
 from replay.seek import elements_of
 from replay.settle import Waiter
 from replay.transfers_browser import BrowserMeter
@@ -37,7 +38,9 @@ from sidecar.model.faults import UsageFault
 __all__ = ["Browser", "BrowserGoneError", "opened", "screenshot"]
 
 #: how often Selenium looks for the answer to a BiDi command; its own default of 0.1 s would stand before every action
-_BIDI_POLL_S = 0.003
+BIDI_POLL_S = 0.003
+#: how long Selenium's thread may take to see that the driver has closed the BiDi connection
+_LISTENER_S = 5.0
 #: one question for all elements: asking the driver about each of a listing's rows would take seconds
 _SEEN = """
 return arguments[0].map((one) => [
@@ -52,9 +55,11 @@ _MISFIT = re.compile(r"only supports Chrome version (\d+)|version must be")
 class Browser(Gestures):
     """One browser with a fresh profile; made by `opened`. Downloads arrive in `downloads`."""
 
-    def __init__(self, driver: webdriver.Remote, downloads: Path) -> None:
+    def __init__(self, driver: webdriver.Remote, downloads: Path, extension: str | None = None) -> None:
         super().__init__(driver)
         self.downloads = downloads
+        #: the id of the extension that was loaded
+        self.extension = extension
         self._broken: list[str] = []  # appended to by Selenium's thread
         with translated():
             driver.browsing_context.add_event_handler("download_end", self._download_ended)
@@ -77,9 +82,12 @@ class Browser(Gestures):
     # the rest
 
     def label(self, traceparent: str) -> None:
-        """Send this header with every request from now on, in all tabs."""
+        """Send this header with every request from now on, in all tabs; with an extension, which draws its own ids of actions,
+        the session alone.
+        """
+        named = traceparent if self.extension is None else session_alone(traceparent)
         with translated():
-            value = {"type": "string", "value": traceparent}
+            value = {"type": "string", "value": named}
             self._driver.network.set_extra_headers(headers=[{"name": "traceparent", "value": value}])
 
     def watch(self, script: str) -> None:
@@ -127,6 +135,12 @@ class Browser(Gestures):
         }
 
 
+def session_alone(traceparent: str) -> str:
+    """The header for the same session and no action."""
+    version, session, _, flags = traceparent.split("-")
+    return f"{version}-{session}-{NO_ACTION}-{flags}"
+
+
 def without_queries(text: str) -> str:
     """The text with every address in it cut behind its path."""
     return _QUERY.sub(r"\1", text)
@@ -144,39 +158,60 @@ def opened(options: BrowserOptions) -> Iterator[Browser]:
         try:
             driver = _start(service, options, Path(folder, "profile"), downloads)
             try:
-                yield Browser(driver, downloads)
+                yield Browser(driver, downloads, _install(driver, options.extension))
             finally:
-                with suppress(exceptions.WebDriverException, HTTPError, OSError):  # it may be gone already
-                    driver.quit()
+                end_session(driver)
         finally:
             service.stop()
 
 
-def _start(service: ReapedService, options: BrowserOptions, profile: Path, downloads: Path) -> webdriver.Remote:
+def chrome_options(options: BrowserOptions, given: Sequence[str], downloads: Path | None) -> webdriver.ChromeOptions:
+    """What every browser of ours is asked for; `given` is its command line, `downloads` None where a grid's node has its own."""
     chrome = webdriver.ChromeOptions()
     chrome.binary_location = options.paths.browser
     chrome.enable_bidi = True
     chrome.page_load_strategy = "none"  # every wait is ours, with its own condition and deadline
     chrome.unhandled_prompt_behavior = "accept"
-    for argument in arguments(options, str(profile), root=hasattr(os, "geteuid") and os.geteuid() == 0):
+    for argument in given:
         chrome.add_argument(argument)
     chrome.add_experimental_option(
         "prefs",
         {
             "credentials_enable_service": False,
-            "download.default_directory": str(downloads),
+            **({"download.default_directory": str(downloads)} if downloads is not None else {}),
             "download.prompt_for_download": False,
             "profile.default_content_setting_values.automatic_downloads": 1,
             "profile.password_manager_enabled": False,
             "profile.password_manager_leak_detection": False,
         },
     )
+    return chrome
+
+
+def end_session(driver: webdriver.Remote) -> None:
+    """Close the browser; one that is gone already is closed.
+
+    The driver ends the session before Selenium does, which closes the BiDi connection from its side. When Selenium closes it from
+    ours, while its own thread is waiting on it, that thread notices after 10 s only, and the browser stays open for as long.
+    """
+    listener = getattr(getattr(driver, "_websocket_connection", None), "_ws_thread", None)
+    with suppress(exceptions.WebDriverException, HTTPError, OSError):
+        driver.execute(Command.QUIT)
+        if listener is not None:
+            listener.join(_LISTENER_S)
+    with suppress(exceptions.WebDriverException, HTTPError, OSError):
+        driver.quit()
+
+
+def _start(service: ReapedService, options: BrowserOptions, profile: Path, downloads: Path) -> webdriver.Remote:
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    chrome = chrome_options(options, arguments(options, str(profile), root=root), downloads)
     try:
         service.start()
         client = ClientConfig(
             remote_server_addr=service.service_url,
             proxy=Proxy({"proxyType": ProxyType.DIRECT}),  # the driver is on this machine, whatever proxy the site needs
-            websocket_interval=_BIDI_POLL_S,
+            websocket_interval=BIDI_POLL_S,
         )
         return webdriver.Remote(command_executor=RemoteConnection(client_config=client), options=chrome)
     except (exceptions.WebDriverException, HTTPError, OSError) as error:
@@ -184,6 +219,18 @@ def _start(service: ReapedService, options: BrowserOptions, profile: Path, downl
             what = f"the driver {options.paths.driver} is of another version than the browser ({first_line(error)})"
             raise BrowserVersionError(what, "install both from one place, or give --chromedriver and --chromium") from error
         raise BrowserGoneError(f"the browser does not start ({first_line(error)})", "try it by hand") from error
+
+
+def _install(driver: webdriver.Remote, extension: Path | None) -> str | None:
+    """Load an unpacked extension over WebDriver BiDi: Google Chrome itself takes no --load-extension any more. Its id."""
+    if extension is None:
+        return None
+    try:
+        return str(driver.webextension.install(path=str(extension))["extension"])
+    except (exceptions.WebDriverException, HTTPError, OSError, RuntimeError) as error:
+        raise BrowserVersionError(
+            f"this browser loads no extension ({first_line(error)})", "use Chromium, or Google Chrome 149 or newer"
+        ) from error
 
 
 def screenshot(url: str, path: Path, *, ready: str, window: tuple[int, int] = (1280, 1600), timeout_s: float = 30.0) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from replay.results import Repetition
 from replay.route_model import Route, RouteGuard, RouteUnstableError
 from replay.scenario_shape import Scenario
 from replay.transfers_browser import BrowserMeter
+from replay.users_folder import sessions_of
 from replay.values import Values
 from sidecar.model.faults import Fault
 
@@ -60,6 +61,13 @@ class Progress(Watcher, Protocol):
         """Something that a person should know."""
 
 
+class Users(Protocol):
+    """Many virtual users in one repetition: `replay.users_crowd.Crowd`."""
+
+    def play(self, job: Job, session: Callable[[Job, Callable[[Ports], Ports]], Repetition]) -> Repetition:
+        """Play the job with all of them, each in a session of its own; the result over all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What every repetition has in common."""
@@ -73,7 +81,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a campaign works with. `trace` gets the last route's method and is None where routes are not traced."""
+    """What a campaign works with. `trace` gets the last route's method and is None where routes are not traced.
+
+    `users` is None for a single one.
+    """
 
     ports: Callable[[Told], Ports]
     channel: Channel
@@ -82,6 +93,7 @@ class Tools:
     trace: Callable[[str], Route] | None
     clock: Time
     play: Callable[[Job, Ports], Repetition] = play_repetition
+    users: Users | None = None
 
 
 class CampaignFailedError(Fault):
@@ -138,17 +150,27 @@ class Campaign:
         self._tools.progress.begin(number, attempt, finished)
         job = self._job(number, attempt)
         try:
-            with self._tools.channel.session(job.session) as told:
-                result = self._play(job, told)
+            if self._tools.users is None:
+                result = self._session(self._tools.channel.session(job.session), job)
+            else:
+                result = self._tools.users.play(job, self._user_session)
             kept = self._folder.keep(job.folder, result)
         except BaseException:
             shutil.rmtree(job.folder, ignore_errors=True)  # stopped by hand, or no room: neither finished nor failed
             raise
-        self._note(result)
+        self._note(result, [one for _, one in sessions_of(kept, result)])
         return number, result.failure, kept if result.failure is not None else None
 
-    def _play(self, job: Job, told: Told) -> Repetition:
-        ports = self._tools.ports(told)
+    def _user_session(self, job: Job, adapted: Callable[[Ports], Ports]) -> Repetition:
+        return self._session(self._tools.channel.user_session(job.session, job.user), job, adapted)
+
+    def _session(
+        self, session: AbstractContextManager[Told], job: Job, adapted: Callable[[Ports], Ports] = lambda ports: ports
+    ) -> Repetition:
+        with session as told:
+            return self._play(job, told, adapted(self._tools.ports(told)))
+
+    def _play(self, job: Job, told: Told, ports: Ports) -> Repetition:
         result = blank(job, ports)
         try:
             role = job.scenario.role
@@ -196,10 +218,11 @@ class Campaign:
             hidden=self._plan.hidden,
         )
 
-    def _note(self, result: Repetition) -> None:
+    def _note(self, result: Repetition, sessions: Sequence[Repetition]) -> None:
         """Keep in the manifest what only a repetition tells."""
         known = self._folder.manifest
-        sizes = [one.attributes.get("bytes") for one in result.actions if one.action == "download" and one.outcome == "completed"]
+        actions = [action for session in sessions for action in session.actions]
+        sizes = [one.attributes.get("bytes") for one in actions if one.action == "download" and one.outcome == "completed"]
         known.exam_bytes = next((size for size in sizes if isinstance(size, int)), known.exam_bytes)
         known.versions = {**known.versions, **result.versions}
         if result.clock_offset_ns is not None:

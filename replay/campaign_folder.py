@@ -42,7 +42,9 @@ class Manifest:
     """What a run is: everything in `SAME` is settled when it begins; the rest grows.
 
     `routes` are the routes it met, as `replay.route.Route` tells them; the last one counts. `discarded` says how many finished
-    repetitions each change made void. `exam_bytes` is the size of what was downloaded last. `markers` is the marker channel.
+    repetitions each change made void. `exam_bytes` is the size of what was downloaded last. `markers` is the marker channel, and
+    `tagger` who tells the markers: `replay` or `extension`.
+    `arrivals` says how `users` come, `failed_users` how many of them may fail; `grid` is the Selenium Grid, if it is one.
     """
 
     run: str
@@ -59,12 +61,16 @@ class Manifest:
     repetitions: int
     markers: str
     created_ns: int
+    arrivals: str = "at-once"
+    failed_users: int = 0
+    grid: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     routes: list[dict[str, Any]] = field(default_factory=list)
     discarded: list[int] = field(default_factory=list)
     exam_bytes: int | None = None
     clock_offset_ns: int | None = None
     clock_offset_error_ns: int | None = None
+    tagger: str = "replay"
 
     @property
     def route(self) -> Route | None:
@@ -91,8 +97,12 @@ SAME = {
     "site": "--url",
     "seed": "--seed",
     "users": "--users",
+    "arrivals": "--arrivals",
+    "failed_users": "--failed-users",
+    "grid": "--grid",
     "capture": "--capture",
     "parameters": "--set",
+    "tagger": "--tagger",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,7 @@ class Channel:
     """The sessions of one run. The sidecar may be away: then `say` gets a line, once, and everything is kept in `outbox`.
 
     A sidecar that refuses us is an error only as long as it has never let us in: later it is treated as one that is away.
+    Several threads may hold a session each.
     """
 
     def __init__(
@@ -93,16 +95,28 @@ class Channel:
         self._connect = connect
         self._let_in = False
         self._away = False
+        self._lock = threading.Lock()  # for the two above and the tally
         self.tally = Delivery()
 
     @contextmanager
     def session(self, session: str) -> Iterator[Told]:
         """A session until it is left; raises ChannelRefusedError before anything was told, OutboxError when the disk is full."""
+        with self._session(session + _SUFFIX) as told:
+            yield told
+
+    @contextmanager
+    def user_session(self, session: str, user: int) -> Iterator[Told]:
+        """The same for one of many virtual users: the name of its client tells its number."""
+        with self._session(f"{session}.user-{user:02d}{_SUFFIX}") as told:
+            yield told
+
+    @contextmanager
+    def _session(self, name: str) -> Iterator[Told]:
         if self._url == "none":
             yield NoMarkers()
             return
-        file = self._outbox / (session + _SUFFIX)
-        client = self._connect(self._url, session=session, token=self._token, outbox_file=file)
+        file = self._outbox / name
+        client = self._client(file)
         try:
             self._greet(client)
             yield client
@@ -118,7 +132,7 @@ class Channel:
             if settled:
                 file.unlink()
                 continue
-            client = self._connect(self._url, session=file.name.removesuffix(_SUFFIX), token=self._token, outbox_file=file)
+            client = self._client(file)
             client.cancel_open()
             try:
                 self._greet(client)
@@ -127,6 +141,12 @@ class Channel:
             if file.exists():
                 return len(files) - left
         return 0
+
+    def _client(self, file: Path) -> MarkerClient:
+        """The client of the session that a file is for: the name says which, and of which user."""
+        session, *user = file.name.removesuffix(_SUFFIX).split(".")
+        named = {"client": f"replay.{user[0]}"} if user else {}
+        return self._connect(self._url, session=session, token=self._token, outbox_file=file, **named)
 
     def _greet(self, client: MarkerClient) -> None:
         try:
@@ -138,24 +158,28 @@ class Channel:
                 raise
             self._keep(refused.what)
         else:
-            self._let_in, self._away = True, False
+            with self._lock:
+                self._let_in, self._away = True, False
 
     def _keep(self, why: str) -> None:
-        if not self._away:
-            self._say(f"{why}; what happens is kept in {self._outbox} and delivered later")
-        self._away = True
+        with self._lock:
+            if not self._away:
+                self._say(f"{why}; what happens is kept in {self._outbox} and delivered later")
+            self._away = True
 
     def _leave(self, client: MarkerClient, file: Path) -> None:
         connected = client.health()["connections"] > 0
         delivered = client.close(CLOSE_WAIT_S if connected else AWAY_WAIT_S)
-        if dropped := client.health()["dropped"]:
-            self._say(f"{dropped} markers were lost: the outbox {file} was full")
-            self.tally.dropped += dropped
-        if not delivered:
-            self.tally.kept += 1
-            return
-        self.tally.delivered += 1
-        self._away = False
+        dropped = client.health()["dropped"]
+        with self._lock:
+            if dropped:
+                self._say(f"{dropped} markers were lost: the outbox {file} was full")
+                self.tally.dropped += dropped
+            if not delivered:
+                self.tally.kept += 1
+                return
+            self.tally.delivered += 1
+            self._away = False
         file.unlink(missing_ok=True)
         file.with_name(file.name + PART).unlink(missing_ok=True)
 

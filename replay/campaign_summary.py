@@ -9,25 +9,29 @@ from replay.campaign_folder import SUMMARY, TRANSFERS, RunFolder
 from replay.durable import write_json
 from replay.results import read_json
 from replay.summary import Summary, Transfers, rows_of
+from replay.users_folder import sessions_of
 
 
 def summed_up(folder: RunFolder) -> Summary:
     """What is in the folder now; raises ResultError."""
     known = folder.manifest
     finished = folder.finished()
-    played = [(result, _transfers(path)) for path, result in finished]
+    sessions = [one for path, result in finished for one in sessions_of(path, result)]
+    played = [(result, _transfers(path)) for path, result in sessions if result.failure is None]
     route = known.route
     return Summary(
         run=known.run,
         scenario=known.scenario,
         setup=known.setup,
-        finished=len(played),
+        finished=len(finished),
         wanted=known.repetitions,
         failed=sum(1 for path in (folder.path / "failed").glob("*") if path.is_dir()),
         discarded=sum(1 for path in (folder.path / "discarded").glob("*/*") if path.is_dir()),
         source=_source([transfers for _, transfers in played]),
         route=str(route) if route is not None else None,
         rows=rows_of(played),
+        users=known.users,
+        failed_users=len(sessions) - len(played),
     )
 
 

@@ -53,12 +53,12 @@ __all__ = [
     "find_program",
 ]
 
-#: bytes kept of a packet: all headers, and a TLS 1.3 server's hello up to its version
-SNAPLEN = 192
+#: bytes kept of a packet: all headers, and a TLS 1.3 server's hello up to its version wherever the usual servers put that
+SNAPLEN = 256
 #: the kernel's buffer: a second and more of a full gigabit of packets cut to SNAPLEN
 BUFFER_MIB = 64
 _START_S, _END_S = 20.0, 30.0
-#: how long a probe may take to appear: the kernel hands over every 0.25 s (dumpcap) or 1 s (tcpdump), dumpcap writes every 0.5 s;
+#: how long a probe may take to appear: dumpcap is handed packets every 0.25 s and writes every 0.5 s, tcpdump does both at once;
 #: at the end, what a slow disk has not taken yet comes before it
 _FIRST_PROBE_S, _LAST_PROBE_S, _LOOK_S, _AGAIN_S = 6.0, 30.0, 0.02, 2.0
 #: a disk with less than these bytes is full

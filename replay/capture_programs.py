@@ -88,8 +88,10 @@ def command(program: str, wanted: Wanted) -> list[str]:
             wanted.filter,
         ]
     else:
-        # -U: each packet is in the file as soon as it is read. -Z root: else root's becomes a user who may not write there.
-        options = ["-n", "-U", "-i", wanted.interface, "-s", snaplen, "-B", str(wanted.buffer_mib * 1024), "-w", out]
+        # Each packet is read as soon as the kernel has it, not once a second, and (-U) is in the file as soon as it is read.
+        # -Z root: else root's becomes a user who may not write there.
+        options = ["-n", "--immediate-mode", "-U"]
+        options += ["-i", wanted.interface, "-s", snaplen, "-B", str(wanted.buffer_mib * 1024), "-w", out]
         options += ["-Z", "root", wanted.filter] if _as_root() else [wanted.filter]
     return [program, *options]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import sys
@@ -71,12 +72,20 @@ class BrowserPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrowserOptions:
-    """How the browser runs; `hosts` are all that it may reach."""
+    """How the browser runs; `hosts` are all that it may reach.
+
+    `trusted_keys` are fingerprints (`replay.trust`) of servers whose certificates are taken although no authority that the
+    browser knows has signed them. `plain_origins` are sites without TLS that it may download from (`plain_origins`).
+    `extension` is an unpacked one that is loaded into it.
+    """
 
     paths: BrowserPaths
     hosts: tuple[str, ...]
     window: tuple[int, int]
     visible: bool
+    trusted_keys: tuple[str, ...] = ()
+    plain_origins: tuple[str, ...] = ()
+    extension: Path | None = None
 
 
 class ReapedService(Service):
@@ -107,15 +116,35 @@ def host_of(url: str) -> str:
     return parts.hostname
 
 
-def arguments(options: BrowserOptions, profile: str, *, root: bool) -> list[str]:
-    """Chromium's command line; the sandbox is only left out for root, who cannot have one."""
+def plain_origins(site: str) -> tuple[str, ...]:
+    """The origin of a site that is reached without TLS over a network; nothing for any other.
+
+    Chromium holds a download from such a site back until a person says to keep it, and no option of the driver says so: the file
+    would never be complete.
+    """
+    parts = urlsplit(site)
+    host = host_of(site)
+    try:
+        local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = host == "localhost" or host.endswith(".localhost")
+    return () if parts.scheme == "https" or local else (f"http://{parts.netloc.rpartition('@')[2]}",)
+
+
+def arguments(options: BrowserOptions, profile: str | None, *, root: bool) -> list[str]:
+    """Chromium's command line; the sandbox is only left out for root, who cannot have one.
+
+    Without a `profile` the driver makes a fresh one.
+    """
     width, height = options.window
     rules = ", ".join(["MAP * ~NOTFOUND", *(f"EXCLUDE {host}" for host in options.hosts)])
     return [
         *_ARGUMENTS,
         f"--host-resolver-rules={rules}",
-        f"--user-data-dir={profile}",
+        *([f"--user-data-dir={profile}"] if profile is not None else []),
         f"--window-size={width},{height}",
         *([] if options.visible else ["--headless=new"]),
+        *([f"--ignore-certificate-errors-spki-list={','.join(options.trusted_keys)}"] if options.trusted_keys else []),
+        *([f"--unsafely-treat-insecure-origin-as-secure={','.join(options.plain_origins)}"] if options.plain_origins else []),
         *(["--no-sandbox"] if root else []),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import platform
@@ -12,28 +13,37 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
 from replay.browser import opened
-from replay.campaign import Campaign, Plan, Tools
+from replay.campaign import Campaign, Plan, Progress, Tools
 from replay.campaign_deliver import deliver
 from replay.campaign_folder import Manifest, RunFolder, opened_run, saved_manifest
 from replay.campaign_job import Ports
 from replay.campaign_markers import Channel, Told, kept_sessions
 from replay.campaign_patience import Limits
-from replay.campaign_progress import Bar, Silent, shown
+from replay.campaign_progress import shown
 from replay.campaign_recording import port_of, recorder_for
 from replay.campaign_summary import write_summary
-from replay.chromium import BrowserOptions, BrowserPaths, host_of
+from replay.chromium import BrowserOptions, host_of, plain_origins
 from replay.cli_options import MARKERS, parser, sigterm_as_interrupt
+from replay.grid import NO_PROGRAMS
+from replay.http.choice import browser_paths, player, quiet
 from replay.player import Time
+from replay.report.ending import show_usage
 from replay.route import Route, trace
 from replay.safety import VARIABLE, accounts, check_host, what_it_would_do
 from replay.scenario import load_scenario
 from replay.scenario_shape import Scenario
+from replay.schedule_cli import scheduled, sidecar_of
+from replay.schedule_run import Between, Stop
 from replay.summary import table
+from replay.tagger import summed_up, tagged, tagger_for
+from replay.trust import trusted_keys
+from replay.users_cli import Cast, cast_of, check_user_options, user_notes
 from replay.values import Values, texts_of
 from sidecar.model.faults import UsageFault
 
@@ -42,31 +52,51 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Play, or finish, a campaign; 0 when every repetition is finished on one route. Raises Fault for what stopped it."""
-    arguments = parser().parse_args(argv)
-    token = arguments.token or _token(os.environ)
+    given_argv = sys.argv[1:] if argv is None else argv
+    if given_argv[:1] == ["upload"]:  # no browser: it has options of its own
+        status: int = importlib.import_module("replay.upload.cli").main(given_argv[1:])
+        return status
+    arguments = parser().parse_args(given_argv)
+    token = arguments.token or token_of(os.environ)
     if arguments.deliver is not None:
         return deliver(arguments.deliver, arguments.markers, token, lambda text: print(text, flush=True))
     _require(arguments)
+    if arguments.every is not None:
+        asked = sidecar_of(arguments.sidecar, os.environ, arguments.markers or MARKERS)
+        return scheduled(arguments, once, asked, token, wall_ns=time.time_ns)
+    return once(arguments, token)
+
+
+def once(arguments: Namespace, token: str, *, stop: Stop | None = None, check: bool = False) -> int:
+    """Play, or finish, one campaign.
+
+    With `check` only look whether it could be played. `stop` is a schedule's: when it is set, the campaign ends before its next
+    attempt with StoppedError; without it SIGTERM does what Ctrl-C does.
+    """
+    asked = sidecar_of(arguments.sidecar, os.environ, arguments.markers or MARKERS)
     scenario = load_scenario(arguments.scenario)
-    given = _pairs(arguments.set)
-    values = Values(scenario, given, os.environ)
+    given = pairs_of(arguments.set)
+    Values(scenario, given, os.environ)  # a parameter that it does not have is said at once
     site = arguments.url.rstrip("/")
     host = host_of(site)
     check_host(host, arguments.allow_host, os.environ.get(VARIABLE, ""), yes=arguments.yes_this_host)
     variables = accounts([*texts_of(scenario), *map(str, scenario.parameters.values())])
     wanted = _manifest(arguments, scenario, given, site, host)
+    tagger_for(arguments, wanted, token)  # what is not there or cannot be is said at once
     if arguments.dry_run:
         print(_dry_run(arguments, scenario, wanted, variables), end="")
         return 0
-    values.check(texts_of(scenario))
+    cast = cast_of(arguments, scenario, given, os.environ, variables)
     plan = Plan(
         scenario=scenario,
-        values=values,
+        values=cast.users[0].values,
         options=BrowserOptions(
-            paths=BrowserPaths.find(os.environ, arguments.chromedriver, arguments.chromium),
+            paths=NO_PROGRAMS if cast.grid else browser_paths(arguments, scenario.name, os.environ),
             hosts=(host, *scenario.hosts),
             window=scenario.window,
             visible=arguments.visible,
+            trusted_keys=trusted_keys(arguments.trust, os.environ),
+            plain_origins=plain_origins(site),
         ),
         limits=Limits(
             repetitions=arguments.repetitions,
@@ -74,18 +104,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             timeout_s=arguments.timeout,
             route_changes=arguments.route_changes,
         ),
-        hidden=tuple(filter(None, map(os.environ.get, variables))),
+        hidden=cast.users[0].hidden,
     )
-    with sigterm_as_interrupt(), opened_run(arguments.out, wanted) as folder:
+    if check:
+        return 0
+    with sigterm_as_interrupt() if stop is None else nullcontext(), opened_run(arguments.out, wanted) as folder:
+        done = False
         try:
             with shown(sys.stderr, arguments.repetitions, len(scenario.steps)) as progress:
-                _play(arguments, plan, folder, progress, token)
+                _play(arguments, plan, cast, folder, progress if stop is None else Between(progress, stop), token)
+            done = True
         finally:
             _sum_up(folder)
+            show_usage(folder, asked, patient=done)
     return 0
 
 
-def _play(arguments: Namespace, plan: Plan, folder: RunFolder, progress: Bar | Silent, token: str) -> None:
+def _play(arguments: Namespace, plan: Plan, cast: Cast, folder: RunFolder, progress: Progress, token: str) -> None:
     clock = Time.system()
     channel = Channel(arguments.markers or MARKERS, token=token, outbox=folder.outbox, say=progress.say)
 
@@ -102,7 +137,11 @@ def _play(arguments: Namespace, plan: Plan, folder: RunFolder, progress: Bar | S
         progress=progress,
         trace=traced if arguments.route else None,
         clock=clock,
+        play=player(arguments, plan, quiet(ports), os.environ, progress.say),
     )
+    if (tagger := tagger_for(arguments, folder.manifest, token)) is not None:
+        tools = tagged(tools, tagger)
+    tools = cast.playing(tools, capture=arguments.capture)
     try:
         Campaign(plan, folder, tools).run()
     except KeyboardInterrupt:
@@ -111,7 +150,7 @@ def _play(arguments: Namespace, plan: Plan, folder: RunFolder, progress: Bar | S
 
 
 def _sum_up(folder: RunFolder) -> None:
-    print(table(write_summary(folder)), end="", flush=True)
+    print(table(write_summary(folder)) + summed_up(folder), end="", flush=True)
     if kept := kept_sessions(folder.outbox):
         print(f"{kept} sessions wait for the sidecar: `tracemark replay --deliver {folder.path}` delivers them", flush=True)
 
@@ -144,10 +183,14 @@ def _manifest(arguments: Namespace, scenario: Scenario, given: Mapping[str, str]
         seed=seed,
         site=site,
         host=host,
-        users=1,
+        users=arguments.users,
+        arrivals=arguments.arrivals,
+        failed_users=arguments.failed_users,
+        grid=arguments.grid or "",
         capture=arguments.capture,
         repetitions=arguments.repetitions,
         markers=arguments.markers or MARKERS,
+        tagger=arguments.tagger,
         created_ns=time.time_ns(),
         versions=versions(),
     )
@@ -158,6 +201,7 @@ def _dry_run(arguments: Namespace, scenario: Scenario, wanted: Manifest, variabl
         f"packets   {'captured between this machine and the site' if wanted.capture else 'not captured'}",
         f"route     {'traced before every repetition' if arguments.route else 'not traced'}",
         f"markers   {wanted.markers}",
+        *user_notes(arguments),
     ]
     return what_it_would_do(
         scenario,
@@ -178,13 +222,15 @@ def _require(arguments: Namespace) -> None:
         if getattr(arguments, name) < least:
             option = "--" + name.replace("_", "-")
             raise UsageFault(f"{option} {getattr(arguments, name):g} is too few", f"write at least {least}")
+    check_user_options(arguments)
     if "?" in arguments.url or "@" in arguments.url:
         raise UsageFault(
             "--url holds a query or a user name", "write the site's address alone; accounts stand in the environment"
         )
 
 
-def _pairs(given: Sequence[str]) -> Mapping[str, str]:
+def pairs_of(given: Sequence[str]) -> Mapping[str, str]:
+    """`NAME=VALUE` texts; raises UsageFault."""
     pairs = {}
     for text in given:
         name, separator, value = text.partition("=")
@@ -194,7 +240,8 @@ def _pairs(given: Sequence[str]) -> Mapping[str, str]:
     return pairs
 
 
-def _token(environment: Mapping[str, str]) -> str:
+def token_of(environment: Mapping[str, str]) -> str:
+    """The marker channel's token, from the environment or the file that it names; raises UsageFault."""
     file = environment.get("TRACEMARK_TOKEN_FILE")
     if file is None:
         return environment.get("TRACEMARK_TOKEN", "")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from replay.safety import VARIABLE
 from replay.scenario import names
+from replay.schedule_cli import add_options
+from replay.trust import VARIABLE as TRUST
+from replay.users_cli import add_user_options
 
 MARKERS = "ws://127.0.0.1:8051/markers"
 EXAMPLE = """examples:
@@ -30,7 +33,7 @@ def parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     add = wanted.add_argument
-    add("scenario", metavar="SCENARIO", nargs="?", help=f"{', '.join(names())}, or a file")
+    add("scenario", metavar="SCENARIO", nargs="?", help=f"{', '.join(names())}, or a file; or upload, see `… upload --help`")
     add("--url", help="the site, with its context path if it has one")
     add("--setup", choices=("lan", "vpn", "wan"), help="how this machine reaches the site")
     add("--repetitions", type=int, default=1, metavar="N", help="how often to play it (default: %(default)s)")
@@ -44,15 +47,31 @@ def parser() -> ArgumentParser:
     add("--route-changes", type=int, default=10, metavar="N", help="how often the route may change (default: %(default)s)")
     add("--timeout", type=float, default=600.0, metavar="S", help="how long to wait for the site (default: %(default)g s)")
     add("--attempts", type=int, default=3, metavar="N", help="at a repetition that fails otherwise (default: %(default)s)")
+    add("--engine", choices=("browser", "http"), default="browser",
+        help="http: send the requests of the session without a browser, for load (default: %(default)s)")  # fmt: skip
+    add("--requests", type=Path, metavar="FILE", help="for --engine http: its recording; the browser makes it if it is not there")
+    add_user_options(add)
     add("--markers", metavar="URL", help=f"marker channel, or none (default: {MARKERS})")
+    add("--tagger", choices=("replay", "extension"), default="replay",
+        help="who tells the markers; extension: the replayer's are the truth to compare with (default: %(default)s)")  # fmt: skip
+    add("--extension", type=Path, metavar="DIR", help="the extension's source (default: extension/ beside this package)")
     add("--token", help="of the marker channel; better in TRACEMARK_TOKEN or TRACEMARK_TOKEN_FILE")
     add("--deliver", type=Path, metavar="DIR", help="only tell the sidecar what it has not got of this run, or of all runs there")
     add("--allow-host", action="append", default=[], metavar="HOST", help=f"may be played on; also in {VARIABLE}; repeatable")
     add("--yes-this-host", action="store_true", help="play on the host of --url although it is not allowed otherwise")
+    add(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="FINGERPRINT|FILE.pem",
+        help="a server whose certificate no known authority has signed: base64 SHA-256 of its public key, or the certificate; "
+        f"also in {TRUST}; repeatable",
+    )
     add("--dry-run", action="store_true", help="say what would be done, and do nothing")
     add("--visible", action="store_true", help="show the browser")
     add("--chromium", metavar="FILE", help="the browser's program (default: found on PATH)")
     add("--chromedriver", metavar="FILE", help="its driver (default: SE_CHROMEDRIVER, or found on PATH)")
+    add_options(wanted)
     return wanted
 
 

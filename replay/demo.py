@@ -123,7 +123,7 @@ def stop_sidecar(sidecar: Sidecar) -> None:
         sidecar.process.wait()
 
 
-def play(lab: LabInfo, sidecar: Sidecar, scenario: str, out: Path, visible: bool) -> None:
+def play(lab: LabInfo, sidecar: Sidecar, scenario: str, out: Path, visible: bool, more: Sequence[str] = ()) -> None:
     """Play one scenario, as `tracemark replay` does, in the folder `out/<scenario>/demo`; Fault when it fails.
 
     A browser gives up all it is loading when a network interface of its machine comes or goes, and containers that start
@@ -132,7 +132,7 @@ def play(lab: LabInfo, sidecar: Sidecar, scenario: str, out: Path, visible: bool
     if (out / scenario / "demo" / MANIFEST).exists():
         shutil.rmtree(out / scenario / "demo")  # an earlier demo's: the same run would go on there and have nothing to play
     command = [sys.executable, "-m", "sidecar", "replay", scenario, "--url", lab.url + lab.context_path, "--setup", "lan"]
-    command += ["--run-id", "demo", "--markers", sidecar.markers, "--out", str(out / scenario), "--attempts", "4"]
+    command += ["--run-id", "demo", "--markers", sidecar.markers, "--out", str(out / scenario), "--attempts", "4", *more]
     if visible:
         command.append("--visible")
     secrets = {"XNAT_USER": scenario, "XNAT_PASSWORD": lab.users[scenario]}
@@ -181,6 +181,12 @@ def print_tables(journal: Path) -> None:
     subprocess.run([sys.executable, "-m", "sidecar", "usage", "--journal", str(journal), "--run", "demo"], check=True)
 
 
+def _tagger(arguments: argparse.Namespace) -> list[str]:
+    """The options of `tracemark replay` that say who tells the markers."""
+    given = ["--tagger", arguments.tagger]
+    return [*given, "--extension", arguments.extension] if arguments.extension else given
+
+
 @contextmanager
 def _lab(arguments: argparse.Namespace) -> Iterator[LabInfo]:
     directory = Path(arguments.lab) if arguments.lab else state_directory(os.environ)
@@ -208,7 +214,7 @@ def run(arguments: argparse.Namespace, work: Path) -> int:
             _say(f"the live page is at {sidecar.url}")
             for scenario in SCENARIOS:
                 _say(f"a {scenario} is at work")
-                play(lab, sidecar, scenario, results, arguments.visible)
+                play(lab, sidecar, scenario, results, arguments.visible, _tagger(arguments))
             usage, missing = await_usage(sidecar, lab.containers)
             print_tables(journal)
             if out:
@@ -244,6 +250,11 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--processes", action="store_true", help="run the lab as plain processes even where Docker answers")
     parser.add_argument("--visible", action="store_true", help="show the browser")
+    parser.add_argument(
+        "--tagger", choices=("replay", "extension"), default="replay",
+        help="who tells the markers; with extension a table compares them with what was played (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--extension", metavar="DIR", help="the extension's source (default: extension/ beside this package)")
     parser.add_argument("--http", default="127.0.0.1:8050", help="where the live page listens (default: %(default)s)")
     parser.add_argument("--markers", default="127.0.0.1:8051", help="where the marker channel listens (default: %(default)s)")
     parser.add_argument("--port", type=int, default=None, help="port of the lab's nginx (default: a free one)")

@@ -67,7 +67,7 @@ def page_failure(code: str) -> Fault:
     """The error for a browser's error page, by the code that it shows (`ERR_CONNECTION_REFUSED`, `net::ERR_CERT_…`)."""
     name = code.removeprefix("net::") or "an error page"
     if "_CERT_" in name or "_SSL_" in name:
-        remedy = "install its authority for the browser, or correct --url"
+        remedy = "name the certificate with --trust, install its authority for the browser, or correct --url"
         return CertificateError(f"the site's certificate is not trusted ({name})", remedy)
     if name == "ERR_UNSAFE_PORT":
         return CertificateError("the browser refuses this port (ERR_UNSAFE_PORT)", "let the site listen on another port")

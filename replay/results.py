@@ -54,7 +54,8 @@ class Repetition:
 
     `route` counts the routes of the run from 1: all finished repetitions have the same. `screenshot` is the picture taken at a
     failure, `capture` what the capture said about itself, None without one. Times are nanoseconds of this machine's wall clock;
-    `clock_offset_ns` leads to the sidecar's, where it was known.
+    `clock_offset_ns` leads to the sidecar's, where it was known. `users` is None but for the result over many virtual users
+    (`replay.users_crowd`), which has user 0 and no steps and actions: those are in the users' own results.
     """
 
     run: str
@@ -78,6 +79,7 @@ class Repetition:
     capture: Mapping[str, Any] | None = None
     clock_offset_ns: int | None = None
     clock_offset_error_ns: int | None = None
+    users: Mapping[str, Any] | None = None
 
     @property
     def error(self) -> str | None:

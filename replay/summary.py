@@ -51,7 +51,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """A run. `source` says where sizes come from; `failed` counts attempts, `discarded` repetitions on an earlier route."""
+    """A run. `source` says where sizes come from; `failed` counts attempts, `discarded` repetitions on an earlier route.
+
+    `failed_users` counts sessions of virtual users that failed in repetitions that count; they are in no row.
+    """
 
     run: str
     scenario: str
@@ -63,6 +66,8 @@ class Summary:
     source: Literal["capture", "browser", "mixed", "none"]
     route: str | None
     rows: tuple[Row, ...]
+    users: int = 1
+    failed_users: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `summary.json`."""
@@ -114,6 +119,12 @@ def _notes(summary: Summary) -> list[str]:
         "none": "No sizes are known.",
     }
     notes = [said[summary.source]]
+    if summary.users > 1 and summary.source == "browser":
+        notes = ["Rates: what each user's browser says; packets, where captured, are those of all users: repetition-NNN/transfers.json."]
+    if summary.users > 1:
+        notes.append(f"{summary.users} users in each repetition, each a session in its folder user-NN/.")
+    if summary.failed_users:
+        notes.append(f"{summary.failed_users} sessions of users failed; they are in no row.")
     if summary.failed:
         notes.append(f"{summary.failed} attempts failed; their evidence is in the folder failed/.")
     if summary.discarded:

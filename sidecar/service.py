@@ -39,6 +39,7 @@ from sidecar.ship.buckets import TwoBuckets
 from sidecar.ship.rollup import Rollup
 from sidecar.ship.shipper import Shipper, Store
 from sidecar.supervise import Supervised
+from sidecar.web.activity import activity_paths
 from sidecar.web.app import create_app
 from sidecar.web.gather_capacity import Wanted
 from sidecar.web.outlook import Outlook, capacity_path
@@ -309,6 +310,14 @@ class Service:
             more=(
                 capacity_path(lambda: self.outlook),
                 tickets(self.tickets.ticket_for if self.tickets else None),
+                activity_paths(
+                    lambda: self.reader,
+                    self._clock,
+                    self.settler.open_actions,
+                    self.writer.put,
+                    min_group=self._config["min_group"],
+                    token=self._config["token"],
+                ),
             ),
         )
 

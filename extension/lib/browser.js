@@ -1,14 +1,10 @@
-// The browser's extension API, and the only file that names it. A classic script, so that pages' content scripts can load it as the
-// background does; it gives `tracemark.browser`: what we use, under our words, with promises, and nothing else.
+// The browser's extension API: this file alone names it, and for pages, which need one call of it, lib/browser_page.js. It gives
+// `tracemark.browser`: what we use, under our words, with promises, and nothing else.
 (() => {
   const api = globalThis.browser ?? globalThis.chrome;
   const optional = (promise) => Promise.resolve(promise).catch(() => undefined);
 
   (globalThis.tracemark ??= {}).browser = {
-    // a page's content scripts have these two alone
-    connect: () => api.runtime.connect({ name: "tracemark" }),
-    connectScenario: () => api.runtime.connect({ name: "tracemark-scenario" }),
-
     id: api.runtime.id,
     url: (path) => api.runtime.getURL(path),
     version: () => api.runtime.getManifest().version,

@@ -119,6 +119,10 @@
       a.images = (a.images ?? 0) + i.count;
       a.last = i.last;
     },
+    /** Whether its control says that it runs: images that have not come yet cannot move. */
+    runs({ spec }, { look }) {
+      return spec.value !== undefined && ![null, spec.value].includes(look.state(spec.selector, spec.attribute));
+    },
     tick(a, now, tagger) {
       if (!a.told) return;
       const state = tagger.look.state(a.spec.selector, a.spec.attribute);
@@ -131,22 +135,22 @@
       if (!a.told && !a.images) tagger.forget(a);
       else tagger.end(tagger.tell(a), t, "state", { images: a.images ?? 0 });
     },
-    leave: (a, t, tagger) => tagger.end(a, t, "navigation", { images: a.images ?? 0 }),
+    leave: (a, t, tagger) => tagger.end(tagger.tell(a), t, "navigation", { images: a.images ?? 0 }),
   };
 
   /** Single gestures folded into one action: over at the last one, known after a silence. */
   const fold = {
     begin(a, t) {
-      Object.assign(a, { last: t, inputs: 0, echoes: 0, images: 0 });
+      Object.assign(a, { last: t, inputs: 0, echoes: 0, images: 0, pause_ms: a.spec.after_ms + LATE_MS });
     },
-    more(a, o) {
-      if (o.trusted) {
-        a.inputs += 1;
-        a.touched = o.t;
+    more(a, { trusted, t, last = t, count = 1 }) {
+      if (trusted) {
+        a.inputs += count;
+        a.touched = last;
       } else {
-        a.echoes += 1; // the viewer's word for the same gesture, and all that tells of a drag
+        a.echoes += count; // the viewer's word for the same gesture, and all that tells of a drag
       }
-      if (o.trusted || o.t - (a.touched ?? -Infinity) > ECHO_MS) a.last = Math.max(a.last, o.t);
+      if (trusted || last - (a.touched ?? -Infinity) > ECHO_MS) a.last = Math.max(a.last, last);
     },
     image(a, i) {
       if (i.what === "new" && i.last >= a.begin) a.images += i.count;

@@ -29,7 +29,7 @@ export class Recorder {
 
   /**
    * `ports`: outbox, estimator, now_ms(), wall_ms(), lost() (the outbox dropped something), stored() (there is something
-   * to send), changedHands() (somebody signed in or out), noted(tab, item) (this was recorded, for whoever makes a scenario of it).
+   * to send; resolves when what is open is written down, too), changedHands() (somebody signed in or out), noted(tab, item) (this was recorded, for whoever makes a scenario of it).
    */
   constructor(ports) {
     this.#ports = ports;
@@ -38,6 +38,11 @@ export class Recorder {
   restore(names, saved) {
     this.#names = names;
     this.#open = new OpenActions(saved?.open);
+    // An end may have been kept just before the last background was ended, and not that it is over.
+    for (const { action_id, action, tab } of this.session ? this.#open.all() : []) {
+      const over = ["end", "cancel"].find((phase) => this.#ports.outbox.holds(this.session.id, { action_id, phase }));
+      if (over) this.#open.note(tab, { action_id, action, phase: over });
+    }
     this.#awaited = new AwaitedDownloads(saved?.awaited);
     this.#rating = saved?.rating ?? { asked_ms: this.#ports.wall_ms(), shown: false };
     this.#last_ended = saved?.last_ended ?? null;
@@ -82,7 +87,10 @@ export class Recorder {
         continue;
       }
       this.left_out += attributes(item.attrs).dropped;
-      if (message.again && this.#ports.outbox.holds(this.session.id, fields)) continue;
+      if (message.again && this.#ports.outbox.holds(this.session.id, fields)) {
+        this.#open.note(page.tab, item); // kept by a background that was ended before it could note it
+        continue;
+      }
       if (this.#note(page.tab, item)) fresh.push(this.#marker(fields, page.lead_ms));
     }
     await this.#put(fresh);
@@ -201,6 +209,6 @@ export class Recorder {
     const { kept, dropped } = await this.#ports.outbox.put(this.session.id, entries);
     this.storage_full = !kept;
     if (dropped > 0) this.#ports.lost();
-    this.#ports.stored();
+    await this.#ports.stored();
   }
 }

@@ -19,9 +19,12 @@
   };
 
   const compiled = (list) => {
-    const whole = new RegExp(`^(?:${list.map((one) => tidy(one).split("/").slice(1).map(segment).join("")).join("|")})/*$`);
-    return (path) => whole.test(path);
+    let whole; // made when it is first asked: most never are
+    return (path) => (whole ??= new RegExp(`^(?:${list.map((one) => tidy(one).split("/").slice(1).map(segment).join("")).join("|")})/*$`)).test(path);
   };
+
+  /** The first segment, by which most requests of a page are none of ours. */
+  own.rootOf = (path) => path.slice(1, (path.indexOf("/", 1) + 1 || path.length + 1) - 1);
 
   /** The test of an entry with `paths`, `not_paths` and `format`. */
   const fitting = ({ paths, not_paths: refused, format }) => {
@@ -59,7 +62,7 @@
    * `bad`: rules may come from a policy and must never break a page. `valid(selector)` asks the browser.
    */
   own.compileRules = (actions, valid = () => true) => {
-    const rules = { actions: new Map(), inputs: new Map(), requests: [], documents: [], shown: [], keys: new Set(["Enter"]), bad: 0 };
+    const rules = { actions: new Map(), inputs: new Map(), requests: [], documents: [], roots: new Set(), shown: [], keys: new Set(["Enter"]), bad: 0 };
     const usable = (entry) => [entry.selector, entry.within, entry.present, entry.when?.selector].every((one) => one === undefined || valid(one));
     for (const action of Array.isArray(actions) ? actions : []) {
       const name = action?.name;
@@ -78,9 +81,12 @@
           }
           const entry = entryOf(name, raw);
           for (const key of raw.keys ?? []) rules.keys.add(key);
-          if (entry.on === "request") rules.requests.push(entry);
-          else if (entry.on === "navigation") rules.documents.push(entry);
-          else rules.inputs.set(entry.on, [...(rules.inputs.get(entry.on) ?? []), entry]);
+          if (entry.on === "request") {
+            rules.requests.push(entry);
+            for (const root of (entry.paths ?? ["/**"]).map(own.rootOf)) rules.roots.add(root.includes("*") ? "*" : root);
+          }
+          if (entry.on === "navigation") rules.documents.push(entry);
+          else if (entry.on !== "request") rules.inputs.set(entry.on, [...(rules.inputs.get(entry.on) ?? []), entry]);
         }
       } catch {
         rules.actions.delete(name);

@@ -66,10 +66,10 @@ export class Service {
       changedHands: () => this.#changeHands(),
       stored: () => {
         this.link.poke();
-        this.#save();
+        return this.#write();
       },
     });
-    this.#sitting = new Sitting(ports, this.recorder);
+    this.#sitting = new Sitting({ ...ports, named: () => this.settings.session }, this.recorder);
     this.scenarios = new Scenarios({
       ...ports,
       access: this.#access,
@@ -221,8 +221,8 @@ export class Service {
         this.settings.load((managed) => this.#later(() => this.#obey(managed))),
         this.outbox.load(),
       ]);
-      this.recorder.restore(this.settings.actions, saved.recorder);
       this.recorder.session = saved.session ?? null;
+      this.recorder.restore(this.settings.actions, saved.recorder);
       this.scenarios.restore(saved.scenario);
     } catch (error) {
       this.fault = `Its storage or its files cannot be read (${error?.name ?? "error"}).`;
@@ -243,6 +243,9 @@ export class Service {
   }
 
   async #heard(page, message) {
+    console.log("HEARD", Date.now() % 1000000, page.tab, page.frame, message?.type, JSON.stringify((message.items ?? []).map((i) => [i.action, i.phase])), JSON.stringify(this.recorder.openFor(page).map((o) => o.action)), message.again, this.recorder.recording, JSON.stringify(this.#access.sites));
+    (globalThis.LOGGED ??= []).push(["HEARD", Date.now() % 1000000, page.tab, message?.type, (message.items ?? []).map((i) => [i.action, i.phase]), this.recorder.openFor(page).map((o) => o.action), message.again]);
+    this.#browser.writeLocal({["log" + Date.now()]: globalThis.LOGGED.at(-1)});
     switch (message?.type) {
       case "hello":
       case "open":
@@ -328,12 +331,17 @@ export class Service {
     }, BEAT_MS);
   }
 
-  /** What must outlive this background; at most twice a second. */
+  /** What the popup shows also outlives this background; at most twice a second. */
   #save() {
     this.#saving ??= setTimeout(() => {
       this.#saving = null;
-      this.#browser.writeSession({ recorder: this.recorder.toJSON() });
+      this.#write();
     }, 500);
+  }
+
+  /** What must outlive this background. */
+  #write() {
+    return this.#browser.writeSession({ recorder: this.recorder.toJSON() });
   }
 }
 

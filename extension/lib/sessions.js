@@ -27,7 +27,7 @@ export class Sitting {
   #ports;
   #recorder;
 
-  /** `ports`: browser, outbox, wall_ms(), randomBytes(n). */
+  /** `ports`: browser, outbox, wall_ms(), randomBytes(n), named() (the session that the package names, or null). */
   constructor(ports, recorder) {
     this.#ports = ports;
     this.#recorder = recorder;
@@ -35,10 +35,11 @@ export class Sitting {
 
   /** Begin a new session where the present one no longer holds; whether it took the place of another. */
   async renew() {
-    const { browser, outbox, wall_ms, randomBytes } = this.#ports;
+    const { browser, outbox, wall_ms, randomBytes, named } = this.#ports;
     const old = this.#recorder.session;
     if (stillValid(old, wall_ms()) && outbox.has(old.id)) return false;
     const fresh = newSession(wall_ms(), randomBytes);
+    fresh.id = named() ?? fresh.id;
     await outbox.begin(fresh.id, wall_ms());
     this.#recorder.session = fresh;
     await browser.writeSession({ session: fresh });

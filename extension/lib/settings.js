@@ -35,6 +35,11 @@ export class Settings {
     return this.#local.pause ?? null;
   }
 
+  /** The session that the package names, as one of the replayer's does; null where each sitting draws its own. */
+  get session() {
+    return /^[0-9a-f]{32}$/.test(this.#packaged.session) ? this.#packaged.session : null;
+  }
+
   /** The names of all actions. */
   get actions() {
     return namesOf(this.#catalogue);

@@ -34,9 +34,9 @@
       this.touched = -Infinity;
     }
 
-    /** A person's input and what it fits; `trusted` false: the viewer's echo of one. */
+    /** A person's input and what it fits; `trusted` false: the viewer's echo of one. Wheel and echoes as images: several as one. */
     input(o) {
-      if (o.trusted) this.touched = o.t;
+      if (o.trusted) this.touched = o.last ?? o.t;
       else if (!this.held && o.t - this.touched > ECHO_MS) return;
       for (const hit of o.hits ?? []) this.hit(o, hit);
       if (!o.cause) return;
@@ -49,6 +49,7 @@
       const same = [...this.open].filter((a) => a.action === action && a.kind === kind);
       if (entry.toggles && same.length > 0) {
         const again = Boolean(entry.when) && ready; // it had stopped by itself
+        if (entry.when && !ready) same.forEach((a) => this.tell(a)); // it ran, though no image has moved yet
         for (const a of same) endings.cine.stop(a, again ? Math.min(o.t, a.last ?? a.begin) : o.t, this);
         if (!again) return;
       }
@@ -57,7 +58,9 @@
         this.fold(action, entry, o, same[0]);
         return;
       }
+      for (const a of this.open) if (a.kind === "fold" && a.action !== action) endings.fold.leave(a, o.t, this);
       for (const a of same) {
+        if (kind === "slices" && a.before !== o.place) this.tell(a); // it had led to where the next one begins
         if (kind === "arrive") this.cancel(a, o.t, "navigation");
         if (kind !== "gesture") continue;
         a.released = undefined;
@@ -80,7 +83,8 @@
     /** A request: finished, or (a navigation) just begun. */
     request(r) {
       const fits = (one) => (!one.methods || !r.method || one.methods.includes(r.method)) && (r.navigation || !one.navigates) && one.fits(r.path, r.format);
-      const entry = this.slice(r) ? undefined : this.rules.requests.find(fits);
+      const known = (root) => this.rules.roots.has(root);
+      const entry = this.slice(r) || !["*", own.rootOf(r.path)].some(known) ? undefined : this.rules.requests.find(fits);
       const cause = entry && this.causeOf(r.start, entry.cause_ms);
       const leads = r.navigation && entry && this.fitsDownload(r);
       for (const a of [...this.open]) {
@@ -158,7 +162,7 @@
     /** The page is left: nothing more will be seen of what is open. */
     leave({ t }) {
       for (const a of [...this.open]) {
-        if (!a.told) this.forget(a);
+        if (!a.told && !endings[a.kind].runs?.(a, this)) this.forget(a);
         else (endings[a.kind].leave ?? ((one) => this.cancel(one, t, "navigation")))(a, t, this);
       }
     }
@@ -171,7 +175,7 @@
         if (this.open.has(a)) endings[a.kind].tick?.(a, t, this);
         if (this.open.has(a) && t - Math.max(a.since, a.last ?? 0) > a.action.at_most_ms) this.cancel(a, t, "timer");
       }
-      return Math.min(...[...this.open].map((a) => endings[a.kind].pause_ms ?? 250));
+      return Math.min(...[...this.open].map((a) => a.pause_ms ?? endings[a.kind].pause_ms ?? 500));
     }
 
     begin(action, entry, t) {
@@ -239,7 +243,7 @@
       if (a.told || !confirm) return;
       const changed = confirm.changes !== undefined && a.before !== undefined && this.look.place(confirm.changes) !== a.before;
       if (a.confirmed || changed || (confirm.images && (a.set || a.images > 0))) this.tell(a);
-      else if (now - a.begin > (confirm.within_ms ?? CONFIRM_MS)) this.forget(a);
+      else if (now - a.begin > (confirm.within_ms ?? CONFIRM_MS)) endings[a.kind].runs?.(a, this) ? this.tell(a) : this.forget(a);
     }
 
     causeOf(start, within) {

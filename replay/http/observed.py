@@ -34,6 +34,7 @@ class Observed:
     source: Source = "network"
     document: bool = False
     download: bool = False
+    icon: bool = False
     action_id: str | None = None
 
     @property

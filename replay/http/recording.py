@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from replay.durable import write_json
+from replay.http.references import names
 from sidecar.model.faults import UsageFault
 
 FORMAT = 1
@@ -43,7 +44,8 @@ class Request:
 
     It starts `delay_ms` after `event`: the begin of its phase, or the head or the end of the answer to request `of`. `waits` says
     that the action is not over before it is. `status` and `lands` (path, only after redirects) are the expected outcome, `size`
-    the expected bytes of the last answer's body (None: not known).
+    the expected bytes of the last answer's body (None: not known). `icon`: a page's icon, whose answer may be any; a browser does
+    not ask again when it could keep it, or when there was none.
     """
 
     phase: int
@@ -60,6 +62,7 @@ class Request:
     size: int | None = None
     conditional: bool = False
     download: bool = False
+    icon: bool = False
     takes: tuple[Take, ...] = ()
 
 
@@ -90,6 +93,12 @@ class Recording:
         """The actions in order."""
         return [phase.action for phase in self.phases if phase.action is not None]
 
+    def accounts(self) -> list[str]:
+        """The environment variables that the requests refer to."""
+        texts = [text for one in self.requests for text in (one.url, one.body or "", one.lands or "", *one.headers.values())]
+        found = dict.fromkeys(name for text in texts for name in names(text))
+        return [name.removeprefix("env:") for name in found if name.startswith("env:")]
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in the file."""
         return {"format": FORMAT, **asdict(self)}
@@ -103,7 +112,9 @@ class Recording:
         """Back from the file's content; raises RecordingError."""
         try:
             if raw["format"] != FORMAT:
-                raise RecordingError(f"{name} has format {raw['format']!r}", f"this version reads format {FORMAT}; record it again")
+                raise RecordingError(
+                    f"{name} has format {raw['format']!r}", f"this version reads format {FORMAT}; record it again"
+                )
             fields = {key: value for key, value in raw.items() if key != "format"}
             fields["phases"] = tuple(Phase(**{**one, "thinks": tuple(map(tuple, one["thinks"]))}) for one in raw["phases"])
             fields["requests"] = tuple(

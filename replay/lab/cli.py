@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from replay.lab.folders import state_directory
+from replay.lab.folders import USERS, StateFolder, state_directory
 from replay.lab.networks.cli import add_commands, add_up_options, parsed_links, run_in
 from replay.lab.options import DEFAULT_PORT, LabOptions, Sidecar
 from replay.lab.stack import down, network, status, up
@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
         port=arguments.port,
         context_path=arguments.context_path,
         sidecar=Sidecar.parse(arguments.sidecar) if arguments.sidecar else None,
+        users=arguments.users,
         setups=tuple(dict.fromkeys(arguments.setup)),
         links=parsed_links(arguments.link),
         shaping=arguments.shaping,
@@ -50,7 +51,10 @@ def main(argv: Sequence[str]) -> int:
         return 130
     finally:
         signal.signal(signal.SIGTERM, before)
-    print("users: " + ", ".join(f"{name} / {password}" for name, password in info.users.items()))
+    print("users: " + ", ".join(f"{name} / {info.users[name]}" for name in USERS if name in info.users))
+    if arguments.users:
+        accounts = StateFolder(options.directory).accounts_file
+        print(f"accounts for `tracemark replay --users {arguments.users} --accounts`: {accounts}")
     print(f"logs of nginx: {info.log_files['nginx']}")
     return 0
 
@@ -89,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sidecar",
         metavar="HTTP,MARKERS",
         help="let nginx lead to a sidecar that listens at these two HOST:PORT, below /tracemark/ (default: it does not)",
+    )
+    start.add_argument(
+        "--users", type=int, default=0, metavar="N", help="have N numbered researchers, too, for `tracemark replay --users`"
     )
     add_up_options(start)
     stop = commands.add_parser(

@@ -16,6 +16,11 @@ from replay.lab.faults import LabFault
 USERS = ("researcher", "radiologist", "admin")
 
 
+def researcher(number: int) -> str:
+    """The name of a numbered researcher, from 1."""
+    return f"researcher{number:02d}"
+
+
 def state_directory(environment: Mapping[str, str]) -> Path:
     """The default lab's folder: below XDG_STATE_HOME, else ~/.local/state."""
     home = environment.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
@@ -78,6 +83,11 @@ class StateFolder:
         return self.directory / "users.json"
 
     @property
+    def accounts_file(self) -> Path:
+        """The numbered researchers as `tracemark replay --accounts` reads them."""
+        return self.directory / "accounts"
+
+    @property
     def database_password_file(self) -> Path:
         return self.directory / "database-password"
 
@@ -114,7 +124,7 @@ class StateFolder:
     def contents(self) -> tuple[Path, ...]:
         """All that a lab leaves here, nothing that somebody else may have put beside it; what tells a lab's folder comes last."""
         trees = (self.directory / "xnat-data", self.nginx_logs, self.tomcat_logs, self.database, self.processes)
-        private = (self.users_file, self.database_password_file)
+        private = (self.users_file, self.accounts_file, self.database_password_file)
         return (*trees, *private, self.nginx_conf, self.stamp, self.lock, self.compose_env, self.name_prefix_file)
 
     def kept_size(self) -> str | None:
@@ -135,17 +145,28 @@ class StateFolder:
         """What the names of this lab's containers begin with; empty but in tests."""
         return self.name_prefix_file.read_text(encoding="utf-8") if self.name_prefix_file.exists() else ""
 
-    def users(self) -> dict[str, str]:
-        """Name -> password; made at the first call and kept until the folder is purged, because the catalogue knows them."""
+    def users(self, researchers: int = 0) -> dict[str, str]:
+        """Name -> password; made when asked for first and kept until the folder is purged, because the catalogue knows them.
+
+        Beside the usual ones at least so many numbered `researchers`, whose accounts are also in `accounts_file`. The web
+        application knows those that were there when it started.
+        """
         if not self.users_file.exists():
             write_private(self.users_file, json.dumps({name: secrets.token_urlsafe(12) for name in USERS}))
         try:
             found = json.loads(self.users_file.read_text(encoding="utf-8"))
-            return {str(name): str(password) for name, password in found.items()}
+            known = {str(name): str(password) for name, password in found.items()}
         except (ValueError, AttributeError) as broken:
             raise LabFault(
                 f"{self.users_file} does not hold names and passwords ({broken})", "run `tracemark lab down --purge`"
             ) from broken
+        numbered = [researcher(number) for number in range(1, researchers + 1)]
+        if new := [name for name in numbered if name not in known]:
+            known |= {name: secrets.token_urlsafe(12) for name in new}
+            write_private(self.users_file, json.dumps(known))
+        if numbered:
+            write_private(self.accounts_file, "".join(f"{name}:{known[name]}\n" for name in numbered))
+        return known
 
     def database_password(self) -> str:
         """The password of database user `xnat`, kept as long as the database."""

@@ -29,7 +29,7 @@ def new_parts(
     """The parts, ready to start, and what their database is made by: another maker means another database."""
     viewer = unpacked_viewer(options.cache)
     folder.name_prefix_file.write_text(options.name_prefix, encoding="utf-8")
-    folder.users()
+    folder.users(options.users)
     if mode == "processes":
         programs = find_programs()
         processes = _processes(folder, run, port=port, viewer=viewer, context_path=options.context_path, sidecar=options.sidecar)

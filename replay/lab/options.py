@@ -15,8 +15,11 @@ from replay.lab.networks.link import SETUPS, Link, Setup
 from replay.lab.studies import exam_bytes
 
 DEFAULT_PORT = 8089
-#: where a sidecar's marker channel listens when nobody says otherwise
+#: numbered researchers that a lab can have
+MOST_USERS = 999
+#: where a sidecar's marker channel and its HTTP API listen when nobody says otherwise
 DEFAULT_MARKERS = "127.0.0.1:8051"
+DEFAULT_HTTP = "127.0.0.1:8050"
 
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\]):([0-9]{1,5})", re.ASCII)
@@ -48,8 +51,16 @@ class Sidecar:
 
     def markers_here(self) -> str:
         """The marker channel as this machine reaches it: a name that only containers know stands for the default place."""
-        host = self.markers.rpartition(":")[0]
-        return self.markers if host == "localhost" or re.fullmatch(r"[0-9.]+|\[.*\]", host) else DEFAULT_MARKERS
+        return _here(self.markers, DEFAULT_MARKERS)
+
+    def http_here(self) -> str:
+        """The HTTP API as this machine reaches it, in the same way."""
+        return _here(self.http, DEFAULT_HTTP)
+
+
+def _here(address: str, default: str) -> str:
+    host = address.rpartition(":")[0]
+    return address if host == "localhost" or re.fullmatch(r"[0-9.]+|\[.*\]", host) else default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,7 @@ class LabOptions:
 
     `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one.
     `name_prefix` is for tests: several labs on one engine. With `sidecar` the lab's nginx leads to it below /tracemark/.
+    `users` is how many numbered researchers there are beside the usual users, for as many virtual users.
     `setups` are networks to build in front of it; `links` replaces their lines, `shaping` says what slows them down.
     """
 
@@ -68,6 +80,7 @@ class LabOptions:
     context_path: str = ""
     name_prefix: str = ""
     sidecar: Sidecar | None = None
+    users: int = 0
     setups: tuple[Setup, ...] = ()
     links: Mapping[Setup, Link] = field(default_factory=dict)
     shaping: Shaping = "auto"
@@ -81,6 +94,8 @@ class LabOptions:
             raise LabUsageFault(
                 f"the context path {self.context_path!r} is not one word behind a slash", "give one such as /xnat, or none"
             )
+        if not 0 <= self.users <= MOST_USERS:
+            raise LabUsageFault(f"there are no {self.users} users", f"give a number from 0 to {MOST_USERS}")
         if self.port is not None and not 0 <= self.port <= 65535:
             raise LabUsageFault(f"there is no port {self.port}", "give one from 1 to 65535, or 0 for any free one")
         if unknown := [name for name in (*self.setups, *self.links) if name not in SETUPS]:

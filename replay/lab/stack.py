@@ -14,14 +14,14 @@ from pathlib import Path
 from replay.lab.command import Run, run
 from replay.lab.containers import engine_answers, project_name
 from replay.lab.faults import LabFault, LabUsageFault
-from replay.lab.folders import StateFolder, locked
+from replay.lab.folders import USERS, StateFolder, locked
 from replay.lab.image_build import remove_images
 from replay.lab.info import LabInfo, Mode
 from replay.lab.modes import all_known_parts, known_parts, new_parts
 from replay.lab.networks.fleet import Networks
 from replay.lab.networks.link import Setup
 from replay.lab.networks.network import Network
-from replay.lab.options import DEFAULT_MARKERS, DEFAULT_PORT, LabOptions
+from replay.lab.options import DEFAULT_HTTP, DEFAULT_MARKERS, DEFAULT_PORT, LabOptions
 from replay.lab.parts import NAMES, Parts, PartState
 from replay.lab.processes import Processes, free_port
 from replay.lab.studies import EXAM, Progress, fill_archive, silent
@@ -122,6 +122,7 @@ def _with_networks(folder: StateFolder, info: LabInfo, options: LabOptions, say:
             link=options.links.get(setup),
             shaping=options.shaping,
             markers=DEFAULT_MARKERS if options.sidecar is None else options.sidecar.markers_here(),
+            sidecar=DEFAULT_HTTP if options.sidecar is None else options.sidecar.http_here(),
             say=say,
         )
         info = replace(info, setups=networks.infos())
@@ -139,12 +140,14 @@ def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo |
     states = known_parts(folder, info.mode, runner).states()
     if any(part.state != "running" for part in states) or _page_status(port, info.context_path + "/") != 200:
         return None
-    differences = (
+    numbered = sum(1 for name in info.users if name not in USERS)
+    differences: tuple[tuple[str, object, object], ...] = (
         ("exam size", info.exam_size, options.exam_size or info.exam_size),
         ("context path", info.context_path, options.context_path),
         ("port", port, options.port or port),
         ("sidecar", info.sidecar, str(options.sidecar or "")),
         ("mode", info.mode, "processes" if options.processes else info.mode),
+        ("numbered users", numbered, max(numbered, options.users)),
     )
     for what, is_now, wanted in differences:
         if is_now != wanted:

@@ -1,9 +1,11 @@
-"""`tracemark report`: one self-contained page with tables, curves, method and limits."""
+"""`tracemark report`: one self-contained page with tables, curves, method and limits; or replayed runs from their folders."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +18,15 @@ from sidecar.journal.queries import ActionFilter, Reader
 from sidecar.model.catalogue import load_catalogue
 from sidecar.report.html import Meta, render_report
 from sidecar.report.svg import Look
+from sidecar.report.tables import FORMATS
 from sidecar.web.gather import every_action, gather
 
-EXAMPLE = "example:\n  tracemark report --run lan-7 --out lan-7.html\n"
+EXAMPLE = """examples:
+  tracemark report --run lan-7 --out lan-7.html
+  tracemark report replay-results/reading-lan replay-results/reading-wan --out reading.html
+"""
+#: reads the folders of runs; loaded by its name, for the sidecar knows nothing of the replayer
+FOLDERS = "replay.report.cli"
 #: a curve has about this many steps: as many as a screen has room for
 STEPS = 1500
 #: the finest step, that of the samples themselves
@@ -31,10 +39,22 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="tracemark report", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "folders", metavar="DIR", nargs="*", help="folder of a replayed run, or of several: compared side by side"
+    )
     add_selectors(parser)
-    parser.add_argument("--out", metavar="FILE", required=True, help="the page to write")
+    parser.add_argument("--out", metavar="FILE", help="the page to write")
+    parser.add_argument("--format", choices=FORMATS, help="with DIR: print this (default without --out: table)")
+    parser.add_argument("--sidecar", metavar="URL", help="with DIR: ask it what the runs cost (default: $TRACEMARK_SIDECAR)")
     add_config(parser)
     arguments = parser.parse_args(argv)
+    if arguments.folders:
+        return _folders(arguments)
+    for name in ("format", "sidecar"):
+        if getattr(arguments, name) is not None:
+            raise UsageFault(f"--{name} is for the folders of replayed runs", "name one, or leave the option out")
+    if arguments.out is None:
+        raise UsageFault("--out is missing", "name the page to write, or the folder of a replayed run to read")
     config = read_config(arguments)
     now_ns = time.time_ns()
     wanted = selected(arguments, now_ns)
@@ -49,6 +69,15 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         raise UsageFault(f"{target} cannot be written ({error.strerror})", "name another file with --out") from error
     return 0
+
+
+def _folders(arguments: argparse.Namespace) -> int:
+    for name, option in (("since", "--since"), ("from_", "--from"), ("to", "--to"), ("run", "--run"), ("source", "--source")):
+        if getattr(arguments, name) is not None:
+            raise UsageFault(f"{option} does not select among folders", "name the folders of the runs that you mean")
+    sidecar = arguments.sidecar or os.environ.get("TRACEMARK_SIDECAR")
+    replayed = importlib.import_module(FOLDERS)
+    return int(replayed.report(arguments.folders, out=arguments.out, how=arguments.format, sidecar=sidecar))
 
 
 def build(reader: Reader, wanted: ActionFilter, *, site: str, min_group: int, now_ns: int) -> str:

@@ -59,11 +59,8 @@ def aligned(heads: Sequence[str], lines: Sequence[Sequence[str]], names: int = 1
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.ljust(wide) if at < names else cell.rjust(wide)
-            for at, (cell, wide) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return "  ".join(padded).rstrip()
+        placed = enumerate(zip(cells, widths, strict=True))
+        return "  ".join(cell.ljust(wide) if at < names else cell.rjust(wide) for at, (cell, wide) in placed).rstrip()
 
     rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     return "\n".join([*filter(None, map(line, rows[:2])), rule, *map(line, lines), ""])

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "packets": "packets read per second, beside tshark and pyshark",
     "shipping": "points shipped to InfluxDB per second",
     "extension_cost": "what tagging costs the page beside none and Faro",
+    "http_replay": "protocol replay: server cost per action beside the browser, users per core",
 }
 
 

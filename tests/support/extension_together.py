@@ -133,12 +133,13 @@ def truth_extension(folder: Path) -> Path:
     return folder
 
 
-def _chromium(extensions: list[Path], folder: Path, downloads: Path) -> webdriver.Chrome:
+def chromium(extensions: list[Path], folder: Path, downloads: Path, more: tuple[str, ...] = ()) -> webdriver.Chrome:
+    """A Chromium with these extensions and `more` arguments; its profile stays in `folder` for the next one."""
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     loaded = ",".join(map(str, extensions))
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900",
-                     "--no-proxy-server", f"--load-extension={loaded}", f"--user-data-dir={folder / 'profile'}"):  # fmt: skip
+                     "--no-proxy-server", f"--load-extension={loaded}", f"--user-data-dir={folder / 'profile'}", *more):  # fmt: skip
         options.add_argument(argument)
     prefs = {"download.default_directory": str(downloads), "profile.default_content_setting_values.automatic_downloads": 1,
              "credentials_enable_service": False, "profile.password_manager_leak_detection": False}  # fmt: skip
@@ -147,11 +148,18 @@ def _chromium(extensions: list[Path], folder: Path, downloads: Path) -> webdrive
     return webdriver.Chrome(service=ChromeService(shutil.which("chromedriver") or ""), options=options)
 
 
-def _firefox(extensions: list[Path], folder: Path, downloads: Path, preferences: Mapping[str, Any]) -> webdriver.Firefox:
+def firefox(
+    extensions: list[Path], folder: Path, downloads: Path, preferences: Mapping[str, Any], profile: Path | None = None
+) -> webdriver.Firefox:
+    """A Firefox with these extensions; with a `profile` they and what they keep stay there for the next one."""
     options = webdriver.FirefoxOptions()
     options.binary_location = shutil.which("firefox-esr") or ""
     for argument in ("-headless", "-remote-allow-system-access", "-width=1280", "-height=900"):
         options.add_argument(argument)
+    if profile is not None:
+        profile.mkdir(exist_ok=True)
+        options.add_argument("-profile")
+        options.add_argument(str(profile))
     for name, value in {
         "browser.download.folderList": 2,
         "browser.download.dir": str(downloads),
@@ -165,7 +173,7 @@ def _firefox(extensions: list[Path], folder: Path, downloads: Path, preferences:
         options.set_preference(name, value)
     driver = webdriver.Firefox(options=options, service=FirefoxService(geckodriver(folder)))
     for extension in extensions:
-        driver.install_addon(str(extension), temporary=True)
+        driver.install_addon(str(extension), temporary=profile is None)
     return driver
 
 
@@ -188,9 +196,9 @@ def browsing(
     driver: webdriver.Chrome | webdriver.Firefox | None = None
     try:
         if kind == "chromium":
-            driver = _chromium(extensions, folder, downloads)
+            driver = chromium(extensions, folder, downloads)
         else:
-            driver = _firefox(extensions, folder, downloads, preferences or {})
+            driver = firefox(extensions, folder, downloads, preferences or {})
         driver.set_script_timeout(20)
         person = Person(driver, journal, downloads)
         overview(person, kind)  # it answers when it is ready for the first page

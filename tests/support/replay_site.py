@@ -74,14 +74,15 @@ class Site:
 
 
 @contextmanager
-def site(folder: Path) -> Iterator[Site]:
-    """A practice system for one test module; skips, saying why, where it cannot run."""
+def site(folder: Path, *, users: int = 0) -> Iterator[Site]:
+    """A practice system for one test module, with so many numbered researchers; skips, saying why, where it cannot run."""
     try:
         find_programs()
     except LabFault as missing:
         pytest.skip(f"no practice system: {missing}")
     prefix = f"replay-{os.getpid()}-"  # others may run a practice system at the same time
-    lab = up(LabOptions(directory=folder, processes=True, port=0, context_path=CONTEXT_PATH, name_prefix=prefix), print)
+    options = LabOptions(directory=folder, processes=True, port=0, context_path=CONTEXT_PATH, name_prefix=prefix, users=users)
+    lab = up(options, print)
     try:
         yield Site(lab=lab, url=lab.url + lab.context_path)
     finally:

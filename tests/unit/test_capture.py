@@ -43,6 +43,7 @@ def test_both_programs_get_interface_length_buffer_and_filter() -> None:
         assert [line[line.index(option) + 1] for option in ("-i", "-s", "-B", "-w")] == ["eth0", "192", size, "x.cap"]
     assert dumpcap[-2:] == ["-f", "host 192.0.2.7"]
     assert tcpdump[-1] == "host 192.0.2.7"
+    assert {"--immediate-mode", "-U"} < set(tcpdump)  # or the last packets would stay with the kernel for a second
 
 
 def test_only_the_word_after_the_filter_counts_as_ready() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from replay.accounts import accounts_from
 from replay.lab.faults import LabFault
 from replay.lab.folders import StateFolder, cache_directory, state_directory, write_private
 from replay.lab.info import LabInfo
@@ -68,6 +69,22 @@ def test_passwords_are_made_once_and_differ(tmp_path: Path) -> None:
     assert folder.users() == first
     assert folder.database_password() == folder.database_password()
     assert stat.S_IMODE(folder.users_file.stat().st_mode) == 0o600
+
+
+def test_numbered_researchers_are_added_and_kept_and_have_a_file_of_accounts(tmp_path: Path) -> None:
+    folder = StateFolder(tmp_path)
+    first = folder.users()
+    three = folder.users(3)
+    assert set(three) - set(first) == {"researcher01", "researcher02", "researcher03"}
+    assert {name: three[name] for name in first} == first
+    assert folder.users() == folder.users(2) == three
+    assert folder.users(12)["researcher03"] == three["researcher03"]
+    assert stat.S_IMODE(folder.accounts_file.stat().st_mode) == 0o600
+    found = accounts_from(str(folder.accounts_file), 12, {}, ("XNAT_USER", "XNAT_PASSWORD"))
+    assert {one.variables["XNAT_USER"]: one.variables["XNAT_PASSWORD"] for one in found} == {
+        name: password for name, password in folder.users().items() if name[-1].isdigit()
+    }
+    assert folder.accounts_file in folder.contents()
 
 
 @pytest.mark.parametrize("text", ["not JSON", "[]"])

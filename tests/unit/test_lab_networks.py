@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import random
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -235,13 +236,16 @@ def test_both_ends_of_the_tunnel_agree_and_trust_only_each_other(tmp_path: Path)
 def test_the_border_buffers_nothing_and_speaks_tls_1_3_where_it_has_a_certificate(tmp_path: Path) -> None:
     certificate = Certificate(tmp_path / "server.crt", tmp_path / "server.key")
     edge = Edge(listen="198.18.22.2:443", upstream="127.0.0.1:8089", certificate=certificate, markers="127.0.0.1:8051")
+    edge = replace(edge, sidecar="127.0.0.1:18050")
     conf = edge_conf(edge, tmp_path, as_root=True)
     for line in ("listen 198.18.22.2:443 ssl;", "ssl_protocols TLSv1.2 TLSv1.3;", "proxy_buffering off;", "user root;"):
         assert line in conf
     assert "listen 198.18.22.2:8051;" in conf
+    assert "listen 198.18.22.2:8050;" in conf
+    assert "proxy_set_header Host 127.0.0.1:18050;" in conf  # else the sidecar would not know the name it is asked for by
     assert "Forwarded" not in conf[conf.index("8051;") :]
     plain = edge_conf(Edge(listen="198.18.10.1:80", upstream="127.0.0.1:8089"), tmp_path, as_root=False)
-    assert not any(word in plain for word in ("ssl", "8051", "user root"))
+    assert not any(word in plain for word in ("ssl", "8050", "8051", "user root"))
     assert plain.count("{") == plain.count("}")
 
 

@@ -127,6 +127,8 @@ def test_a_person_reads_how_to_go_in() -> None:
 )
 def test_the_marker_channel_as_this_machine_reaches_it(given_markers: str, here: str) -> None:
     assert Sidecar("sidecar:8050", given_markers).markers_here() == here
+    assert Sidecar("sidecar:8050", given_markers).http_here() == "127.0.0.1:8050"
+    assert Sidecar("10.0.0.7:8888", given_markers).http_here() == "10.0.0.7:8888"
 
 
 def nobody(argv: object, **_: object) -> Outcome:

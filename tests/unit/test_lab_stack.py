@@ -118,6 +118,16 @@ def test_a_running_lab_of_another_kind_is_not_passed_off_as_the_one_asked_for(en
         up(replace(options, exam_size="460MB"), quiet, runner=RecordedRun(engine))
     with pytest.raises(LabUsageFault, match="mode 'docker', not 'processes'"):
         up(replace(options, processes=True), quiet, runner=RecordedRun(engine))
+    with pytest.raises(LabUsageFault, match="numbered users 0, not 12"):
+        up(replace(options, users=12), quiet, runner=RecordedRun(engine))
+
+
+def test_a_lab_has_as_many_numbered_users_as_it_is_told(engine: Engine, options: LabOptions) -> None:
+    info = up(replace(options, users=3), quiet, runner=RecordedRun(engine))
+    assert [name for name in info.users if name.startswith("researcher0")] == ["researcher01", "researcher02", "researcher03"]
+    assert up(replace(options, users=2), quiet, runner=RecordedRun(engine)) == info
+    with pytest.raises(LabUsageFault, match="there are no -1 users"):
+        replace(options, users=-1)
 
 
 def test_the_lab_leads_to_the_sidecar_that_it_was_told_of(engine: Engine, options: LabOptions) -> None:

@@ -23,7 +23,7 @@ from replay.lab.networks.launch import launch
 from replay.lab.networks.namespaces import entered
 from replay.lab.pids import PidFile
 
-MARKERS_PORT = 8051
+MARKERS_PORT, SIDECAR_PORT = 8051, 8050
 _READY_S = 60.0
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _BEHIND_IS_AWAY = (502, 504)
@@ -31,13 +31,17 @@ _BEHIND_IS_AWAY = (502, 504)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """What it listens to and leads to, each HOST:PORT; `namespace` is the one it listens in, empty for this machine's own."""
+    """What it listens to and leads to, each HOST:PORT; `namespace` is the one it listens in, empty for this machine's own.
+
+    `markers` and `sidecar` are a sidecar's marker channel and its HTTP API, on their usual ports; empty where there is none.
+    """
 
     listen: str
     upstream: str
     namespace: str = ""
     certificate: Certificate | None = None
     markers: str = ""
+    sidecar: str = ""
 
     @property
     def url(self) -> str:
@@ -48,6 +52,10 @@ class Edge:
     @property
     def markers_listen(self) -> str:
         return f"{self.listen.rpartition(':')[0]}:{MARKERS_PORT}"
+
+    @property
+    def sidecar_listen(self) -> str:
+        return f"{self.listen.rpartition(':')[0]}:{SIDECAR_PORT}"
 
 
 def edge_conf(edge: Edge, scratch: Path, *, as_root: bool) -> str:
@@ -68,6 +76,17 @@ def edge_conf(edge: Edge, scratch: Path, *, as_root: bool) -> str:
             proxy_set_header Upgrade $http_upgrade;
             proxy_set_header Connection $connection_wish;
             proxy_read_timeout 1h;
+        }}
+    }}
+"""
+    sidecar = f"""
+    server {{
+        listen {edge.sidecar_listen};
+        location / {{
+            proxy_pass http://{edge.sidecar};
+            proxy_http_version 1.1;
+            proxy_buffering off;
+            proxy_set_header Host {edge.sidecar};
         }}
     }}
 """
@@ -104,7 +123,7 @@ http {{
             proxy_send_timeout 1h;
         }}
     }}
-{markers if edge.markers else ""}}}
+{markers if edge.markers else ""}{sidecar if edge.sidecar else ""}}}
 """
 
 
@@ -115,7 +134,7 @@ def start(run: Run, folder: Path, edge: Edge, *, as_root: bool) -> dict[str, str
         raise LabFault("the program nginx is not there", "run `make setup`, or install it")
     conf, log = folder / "edge.conf", folder / "edge.log"
     conf.write_text(edge_conf(edge, folder, as_root=as_root), encoding="utf-8")
-    addresses = [edge.listen, *([edge.markers_listen] if edge.markers else [])]
+    addresses = [edge.listen, *([edge.markers_listen] if edge.markers else []), *([edge.sidecar_listen] if edge.sidecar else [])]
     sockets = [(edge.namespace, *_address(one)) for one in addresses] if edge.namespace else []
     command = [program, "-e", str(folder / "edge-error.log"), "-c", str(conf)]
     launch(run, PidFile(folder / "edge.pid"), log, command, listen=sockets)

@@ -51,11 +51,12 @@ class Network:
         """Role -> name of its namespace."""
         return {role: f"{self.prefix}tm-{self.setup}-{role}" for role in TOPOLOGIES[self.setup].roles}
 
-    def up(self, upstream: str, *, link: Link | None, shaping: Shaping, markers: str, say: Say) -> SetupInfo:
+    def up(self, upstream: str, *, link: Link | None, shaping: Shaping, markers: str, sidecar: str = "", say: Say) -> SetupInfo:
         """Builds it in front of `upstream` (HOST:PORT of this machine) and waits until that answers a client through it.
 
         Without `link` it gets the setup's usual line, or keeps the one it has. `markers` is HOST:PORT of a sidecar's marker
-        channel, which clients then reach at `SetupInfo.markers`; it need not be up. What stands already and runs is left as it
+        channel, which clients then reach at `SetupInfo.markers`, `sidecar` that of its HTTP API, which they reach on the usual
+        port beside it; neither need be up. What stands already and runs is left as it
         is; what an earlier try left is removed first. A LabFault leaves nothing.
         """
         if (found := self.info()) is not None and self.state().state == "running":
@@ -70,7 +71,9 @@ class Network:
         link = link or DEFAULT_LINKS[self.setup]
         with ExitStack() as undo:
             undo.callback(self.down)
-            info = self._proxied(upstream, link) if shaping == "proxy" else self._built(upstream, link, shaping, markers)
+            info = (
+                self._proxied(upstream, link) if shaping == "proxy" else self._built(upstream, link, shaping, (markers, sidecar))
+            )
             write_private(self.own / "info.json", json.dumps(asdict(info)))
             undo.pop_all()
         for line in described(info):
@@ -142,7 +145,8 @@ class Network:
         taken.write_text(str(number), encoding="ascii")
         return ways[number]
 
-    def _built(self, upstream: str, link: Link, shaping: Shaping, markers: str) -> SetupInfo:
+    def _built(self, upstream: str, link: Link, shaping: Shaping, sidecar: tuple[str, str]) -> SetupInfo:
+        markers, api = sidecar
         namespaces = Namespaces(self.run)
         if (why_not := namespaces.why_not()) is not None:
             raise LabFault(f"the setup {self.setup} cannot be built: {why_not}", "run as root, or use `--shaping proxy`")
@@ -169,6 +173,7 @@ class Network:
             namespace=names["server"],
             certificate=certificate,
             markers=markers,
+            sidecar=api,
         )
         logs |= edge.start(self.run, self.own, border, as_root=True)
         processes.append("edge")

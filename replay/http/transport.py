@@ -1,0 +1,122 @@
+"""The connections of one virtual user: kept alive, at most six per host as in a browser; answers are read and thrown away."""
+
+from __future__ import annotations
+
+import ssl
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
+
+import aiohttp
+from yarl import URL
+
+from replay.failures import CertificateError, ConnectionFailedError
+from replay.http.observed import Headers
+
+#: how long a connection may take, and how long a server may say nothing
+_CONNECT_S, _SILENCE_S = 30.0, 300.0
+_CHUNK = 256 * 1024
+#: what is kept of an answer that values are taken from
+_KEPT_BYTES = 4_000_000
+#: codings that answers are asked for in: what a browser asks for beside these cannot be read here
+CODINGS = "gzip, deflate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer's head and the size of its body as it came over the line; `text` only where it was to be kept."""
+
+    status: int
+    headers: Headers
+    size: int
+    text: str
+
+
+class Transport(Protocol):
+    """Sends one request over the connections of a user; raises ConnectionFailedError or CertificateError."""
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        *,
+        keep: bool,
+        on_head: Callable[[], None],
+    ) -> Answer:
+        """Read the answer to its end; `on_head` is called when its head is there."""
+
+
+class Connections:
+    """The connections of one user over aiohttp; an async context. `tls` replaces the system's trusted authorities."""
+
+    def __init__(self, per_host: int = 6, tls: ssl.SSLContext | None = None) -> None:
+        self._per_host = per_host
+        self._tls = tls
+        self._client: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Connections:
+        connector = aiohttp.TCPConnector(limit=0, limit_per_host=self._per_host, ssl=self._tls or True, use_dns_cache=True)
+        self._client = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S),
+            read_bufsize=_CHUNK,
+        )
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        *,
+        keep: bool,
+        on_head: Callable[[], None],
+    ) -> Answer:
+        """As `Transport.send`."""
+        assert self._client is not None  # noqa: S101 (inside the context)
+        try:
+            async with self._client.request(
+                method, URL(url, encoded=True), headers=list(headers), data=body, allow_redirects=False
+            ) as response:
+                on_head()
+                size, kept = 0, bytearray()
+                async for chunk in response.content.iter_any():
+                    size += len(chunk)
+                    if keep and len(kept) < _KEPT_BYTES:
+                        kept += chunk
+                heads = tuple((str(name), str(value)) for name, value in response.headers.items())
+                coding = response.headers.get("Content-Encoding", "")
+                text = _decoded(bytes(kept), coding).decode(_charset(response.headers.get("Content-Type", "")), "replace")
+                return Answer(status=response.status, headers=heads, size=size, text=text)
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise CertificateError("the site's certificate is not trusted", "install its authority, or correct --url") from error
+        except aiohttp.ClientSSLError as error:
+            raise CertificateError("the site does not speak TLS as it should", "correct --url") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            what = f"the site cannot be reached, or a connection to it broke off ({type(error).__name__})"
+            raise ConnectionFailedError(what, "look at the network and the site") from error
+
+
+def _decoded(body: bytes, coding: str) -> bytes:
+    if not body or coding.lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    try:
+        return zlib.decompressobj(wbits=47 if "gzip" in coding else 15).decompress(body, _KEPT_BYTES)
+    except zlib.error:
+        return b""  # then a value is not found, and the step is named
+
+
+def _charset(kind: str) -> str:
+    return "latin-1" if "iso-8859-1" in kind.lower() else "utf-8"
