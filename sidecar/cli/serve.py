@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from sidecar.cli.common import add_config, read_config
 from sidecar.clock import SystemClock
-from sidecar.config import SETTINGS, Setting
 from sidecar.service import Service
+from sidecar.settings import SETTINGS, Setting
 
 EXAMPLE = "example:\n  TRACEMARK_NGINX_LOG=/srv/xnat/logs/nginx/xnat.access.log tracemark serve\n"
 

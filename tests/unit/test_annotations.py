@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from sidecar.__main__ import main
-from sidecar.config import PREFIX
 from sidecar.errors import ShipLaterError, ShipRefusedError, UsageFault
 from sidecar.journal.sqlite import SqliteJournal
+from sidecar.settings import PREFIX
 from sidecar.ship.annotations import Annotations
 from tests.support import journal as make
 from tests.support.grafana_fake import TOKEN, FakeGrafana, running_grafana

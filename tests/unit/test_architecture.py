@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import __main__ as command_table
-from sidecar.config import SETTINGS
+from sidecar.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")

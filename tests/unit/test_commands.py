@@ -13,9 +13,10 @@ import pytest
 from sidecar import __version__
 from sidecar.__main__ import COMMANDS, main
 from sidecar.cli.check import check_http, check_journal, check_log, check_port, findings
-from sidecar.config import PREFIX, load
+from sidecar.config import load
 from sidecar.journal.sqlite import SqliteJournal
 from sidecar.model.records import ActionUsage
+from sidecar.settings import PREFIX
 from tests.support.records import action, sample, session
 
 

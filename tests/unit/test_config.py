@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.config import SETTINGS, load
+from sidecar.config import load
 from sidecar.errors import SettingError
+from sidecar.settings import SETTINGS
 
 
 def refused(environment: dict[str, str], file: Path | None = None) -> str:

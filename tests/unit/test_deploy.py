@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from replay.lab.faults import LabFault
-from sidecar.config import SETTINGS, load
+from sidecar.config import load
+from sidecar.settings import SETTINGS
 from tests.support.deploy import LAYOUTS, OVERRIDE, ROOT, SECRETS, Compose
 from tests.support.site_nginx import program, written
 
