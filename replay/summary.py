@@ -120,7 +120,7 @@ def _notes(summary: Summary) -> list[str]:
     }
     notes = [said[summary.source]]
     if summary.users > 1 and summary.source == "browser":
-        notes = ["Rates: what each user's browser says; packets, where captured, are those of all users: repetition-NNN/transfers.json."]
+        notes = ["Rates: what each user's browser says; a capture has all users together: repetition-NNN/transfers.json."]
     if summary.users > 1:
         notes.append(f"{summary.users} users in each repetition, each a session in its folder user-NN/.")
     if summary.failed_users:
