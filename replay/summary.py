@@ -37,7 +37,10 @@ class Quartiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One action over all repetitions. Rates are bytes per second; `retransmitted` is a sum, None without a capture."""
+    """One action over all repetitions. Rates are bytes per second; `retransmitted` is a sum, None without a capture.
+
+    It counts segments that came again or late: which of the two one was, a capture can only guess, their sum is what was sent again.
+    """
 
     action: str
     count: int
@@ -136,7 +139,7 @@ def _notes(summary: Summary) -> list[str]:
 
 def _row(action: str, values: Sequence[tuple[float, Mapping[str, Any] | None]]) -> Row:
     known = [transfer for _, transfer in values if transfer is not None]
-    again = [one["retransmitted"] for one in known if one.get("retransmitted") is not None]
+    again = [one["retransmitted"] + one.get("out_of_order", 0) for one in known if one.get("retransmitted") is not None]
     return Row(
         action=action,
         count=len(values),
@@ -184,5 +187,5 @@ _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
     ("Duration s\np50 (p25-p75)", lambda row: _quartiles(row.duration_s)),
     ("Down\np50", lambda row: _rate(row.down_rate.median if row.down_rate else None)),
     ("Up\np50", lambda row: _rate(row.up_rate.median if row.up_rate else None)),
-    ("Retransmitted\nsegments", lambda row: "-" if row.retransmitted is None else str(row.retransmitted)),
+    ("Sent again\nor late", lambda row: "-" if row.retransmitted is None else str(row.retransmitted)),
 )

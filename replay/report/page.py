@@ -126,7 +126,7 @@ def _actions(runs: Sequence[Run]) -> str:
         )
     heads = [
         "Operation", "Setup", "n", "Duration s\np50 (p25-p75)", "Down\np50 (p25-p75)", "Up\np50 (p25-p75)",
-        "Retransmitted\nsegments",
+        "Sent again\nor late",
     ]  # fmt: skip
     return _table("Durations, throughput and retransmissions per action", heads, lines, names=2, swatches=True)
 

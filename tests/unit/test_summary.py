@@ -26,7 +26,8 @@ def played(number: int, seconds: float, rate: float | None, *, outcome: Any = "c
         "up_bytes": 9,
         "down_rate": rate,
         "up_rate": rate / 100,
-        "retransmitted": 2,
+        "retransmitted": 1,
+        "out_of_order": 1,
     }
     return result, {"source": "capture", "whole": {**window, "duration_ns": 7 * 10**9}, "windows": {f"{number:016x}": window}}
 
