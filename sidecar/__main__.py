@@ -31,12 +31,18 @@ COMMANDS: tuple[Command, ...] = (
         "sidecar.cli.compare",
         "two replayed runs, per action: better, the same or worse; exit 1 on a proven regression",
     ),
-    Command("report", "sidecar.cli.report", "one self-contained page: tables, curves, method and limits"),
+    Command(
+        "report",
+        "sidecar.cli.report",
+        "one self-contained page: tables, curves, method and limits; with folders: replayed runs side by side",
+    ),
     Command("annotate", "sidecar.cli.annotate", "show a replayed run or a deployment in Grafana as a region"),
     Command("replay", "replay.cli", "play a scenario in a real browser and tell the sidecar what it does"),
     Command("scenario", "replay.scenario_cli", "recorded sessions to scenarios and back; what a scenario does"),
     Command("packets", "replay.packets.cli", "network metrics of a capture file: bytes, rates, retransmissions"),
-    Command("lab", "replay.lab.cli", "the XNAT-shaped practice system: up, down, status"),
+    Command(
+        "lab", "replay.lab.cli", "the XNAT-shaped practice system and networks in front of it: up, down, status, run, reroute"
+    ),
     Command("demo", "replay.demo", "the whole path once: lab, sidecar, both scenarios, usage tables, live page"),
 )
 
