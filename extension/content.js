@@ -6,6 +6,7 @@
   own.page = true;
 
   const DRAIN_MS = 500;
+  const SOON_MS = 100; // a press, a release and a click are one piece of work
   const FOLD_MS = 200;
   const NOTED = 5000;
   const FLOOD_PER_S = 2000;
@@ -133,7 +134,7 @@
     if (hits.length === 0 && !cause) return;
     const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
     const place = changes && look.place(changes);
-    noteRare({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, submits: type === "submit", event: type === "submit" ? event : undefined }, hits.length > 0 ? 0 : DRAIN_MS);
+    noteRare({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, submits: type === "submit", event: type === "submit" ? event : undefined }, hits.length > 0 ? SOON_MS : DRAIN_MS);
   });
 
   const often = guarded((event) => {
@@ -158,7 +159,7 @@
     const request = own.requestOfNavigation(event, location.origin, recording.context);
     if (!request) return;
     const { path, start, same } = request;
-    if (!same) note(request, 0);
+    if (!same) note(request, SOON_MS);
     else if (path !== own.below(location.pathname, recording.context)) note({ kind: "document", soft: true, t: start, path, from: null, page: recording.own, status: 0 });
   });
 

@@ -7,7 +7,7 @@ export class Documents {
 
   add(port) {
     const { tab, frameId } = port.sender ?? {};
-    const page = { port, tab: tab?.id, opener: tab?.openerTabId, frame: frameId, site: undefined, lead_ms: undefined };
+    const page = { port, tab: tab?.id, opener: tab?.openerTabId, frame: frameId, site: undefined, heard: false, lead_ms: undefined };
     this.#open.set(port, page);
     return page;
   }
@@ -34,11 +34,14 @@ export class Documents {
     return this.live.find((page) => page.frame === 0);
   }
 
-  /** Tell every document its state; one that was on a site that is none any more is told to stop. */
+  /**
+   * Tell every document its state; one that was on a site that is none any more is told to stop. A document that has not been heard
+   * yet is answered in its turn: what the one before it in its tab has begun may still be on its way.
+   */
   tell(sites, stateOf) {
     for (const page of this.#open.values()) {
       page.site = siteOf(page.port.sender, sites) ?? page.site;
-      if (page.site !== undefined) this.post(page, stateOf(page));
+      if (page.site !== undefined && page.heard) this.post(page, stateOf(page));
     }
   }
 

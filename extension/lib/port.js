@@ -15,6 +15,7 @@
     #planned = false;
     #number = 0;
     #told = "";
+    #tab = undefined;
     #pause_ms = FIRST_MS;
 
     /** `connect()` throws when the extension is gone: then `gone()`. `heard(state)`: the background's word. */
@@ -79,7 +80,10 @@
       port.onMessage.addListener((message) => {
         this.#pause_ms = FIRST_MS;
         if (message.type === "stored") this.#unstored = this.#unstored.filter((one) => one.batch !== message.batch);
-        else if (message.type === "state") this.heard(message);
+        else if (message.type === "state") {
+          this.#tab = message.tab ?? this.#tab;
+          this.heard(message);
+        }
       });
       port.onDisconnect.addListener(() => {
         if (this.#port !== port) return;
@@ -88,7 +92,7 @@
         this.#pause_ms = Math.min(2 * this.#pause_ms, LONGEST_MS);
       });
       this.#port = port;
-      this.say({ type: "hello", top: this.top });
+      this.say({ type: "hello", top: this.top, ...(this.#tab === undefined ? {} : { tab: this.#tab }) });
       for (const batch of this.#unstored) this.say({ ...batch, again: true });
       return true;
     }

@@ -243,15 +243,14 @@ export class Service {
   }
 
   async #heard(page, message) {
-    console.log("HEARD", Date.now() % 1000000, page.tab, page.frame, message?.type, JSON.stringify((message.items ?? []).map((i) => [i.action, i.phase])), JSON.stringify(this.recorder.openFor(page).map((o) => o.action)), message.again, this.recorder.recording, JSON.stringify(this.#access.sites));
-    (globalThis.LOGGED ??= []).push(["HEARD", Date.now() % 1000000, page.tab, message?.type, (message.items ?? []).map((i) => [i.action, i.phase]), this.recorder.openFor(page).map((o) => o.action), message.again]);
-    this.#browser.writeLocal({["log" + Date.now()]: globalThis.LOGGED.at(-1)});
     switch (message?.type) {
       case "hello":
       case "open":
         page.site = siteOf(page.port.sender, this.settings.config.sites);
+        page.tab ??= Number.isInteger(message.tab) ? message.tab : undefined; // Firefox does not say whose a document is that is being left
         if (page.site && message.top && this.settings.asksNow()) this.#browser.openTab("consent.html");
         if (page.site && this.link.trouble?.code === "no_ticket") this.link.again();
+        page.heard = true;
         if (page.site) this.#pages.post(page, this.#state(page));
         this.#presence.renew(page.tab);
         await this.#show();
@@ -304,7 +303,7 @@ export class Service {
     const recording = this.recorder.recording && this.#access.sites.includes(page.site);
     const { context_path } = this.settings.config;
     if (!recording) return { type: "state", recording, context_path, open: [], downloads: false };
-    return { type: "state", recording, context_path, rules: this.settings.rules, open: this.recorder.openFor(page), downloads: this.downloads };
+    return { type: "state", recording, tab: page.tab, context_path, rules: this.settings.rules, open: this.recorder.openFor(page), downloads: this.downloads };
   }
 
   /** Tell all pages when something changed for them. */

@@ -179,7 +179,11 @@ def weigh(trace: Path, windows: Sequence[Window], script: str | None, cost: Cost
         (one["pid"], one["tid"]) for one in events if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"
     }
     events = [one for one in events if one.get("ph") == "X" and (one["pid"], one["tid"]) in threads]
-    calls = [one for one in events if one["name"] in CALLS and script is not None and script in address(one)]
+    calls = [
+        one
+        for one in events
+        if one["name"] in CALLS and script is not None and (script in address(one) or (script != "/faro.js" and heard(one)))
+    ]
     for window in windows:
         cost.script_ms[window.action].append(0.0)
         for one in within(calls, window):
@@ -194,6 +198,11 @@ def address(event: Mapping[str, Any]) -> str:
     """The address of the script that a call is into."""
     args = event.get("args", {})
     return str(args.get("data", {}).get("url") or args.get("fileName") or args.get("url") or "")
+
+
+def heard(event: Mapping[str, Any]) -> bool:
+    """A call of the browser's own that hands a message to an extension's script; pages have no other of the kind here."""
+    return event["name"] == "FunctionCall" and not address(event)
 
 
 def within(events: Sequence[dict[str, Any]], window: Window) -> list[dict[str, Any]]:

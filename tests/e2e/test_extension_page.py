@@ -125,6 +125,34 @@ def test_play_ends_with_a_scan_change_and_with_the_page(visit: Visit) -> None:
         assert abs(told.end_ms - stopped) < END_MS
 
 
+def test_gestures_without_a_pause_are_all_told(visit: Visit) -> None:
+    """Scroll, another scan, scroll, play and stop at once on a slow line: no image of the new scan has come by then."""
+    person = visit.person
+    visit.open_session()
+    visit.open_viewer()
+    person.click("[data-cy=cine]")
+    player = person.find(".CineDialog button[title='Play / Stop']")
+    assert isinstance(person.driver, webdriver.Chrome)
+    person.driver.set_network_conditions(latency=1500, download_throughput=-1, upload_throughput=-1, offline=False)
+    try:
+        begin = person.now()
+        person.wheel(3)
+        person.driver.find_elements(By.CSS_SELECTOR, "[data-cy=thumbnail-list]")[1].click()
+        person.wheel(2)
+        player.click()
+        wait_until(lambda: person.driver.find_elements(By.CSS_SELECTOR, ".CineDialog svg[name=stop]"), "it to play")
+        player.click()
+    finally:
+        person.driver.delete_network_conditions()
+    person.told("change_scan", begin)
+    assert person.told("play", begin).attrs["evidence"] == "state"
+    wait_until(lambda: sorted(since(person, begin)) == ["change_scan", "play", "scroll", "scroll"], f"{since(person, begin)}")
+    assert [one.attrs["ticks"] for one in person.collector.actions() if one.action == "scroll" and one.begin_ms >= begin] == [
+        3,
+        2,
+    ]
+
+
 def test_a_viewer_in_a_new_tab_is_one_action_and_tabs_do_not_mix(visit: Visit) -> None:
     person = visit.person
     visit.open_session()

@@ -139,7 +139,8 @@ def chromium(extensions: list[Path], folder: Path, downloads: Path, more: tuple[
     options.binary_location = shutil.which("chromium") or ""
     loaded = ",".join(map(str, extensions))
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1280,900",
-                     "--no-proxy-server", f"--load-extension={loaded}", f"--user-data-dir={folder / 'profile'}", *more):  # fmt: skip
+                     "--no-proxy-server", f"--load-extension={loaded}", f"--user-data-dir={folder / 'profile'}",
+                     *more):  # fmt: skip
         options.add_argument(argument)
     prefs = {"download.default_directory": str(downloads), "profile.default_content_setting_values.automatic_downloads": 1,
              "credentials_enable_service": False, "profile.password_manager_leak_detection": False}  # fmt: skip

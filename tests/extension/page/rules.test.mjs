@@ -96,10 +96,10 @@ test("what the viewers are asked: slices, state, place", () => {
 });
 
 test("the page side, without its comments, is at most a third of Faro's web SDK", () => {
-  const text = ["lib/rules", "lib/evidence", "lib/viewer", "lib/endings", "lib/tagger", "lib/port", "content"]
+  const text = ["lib/browser_page", "lib/rules", "lib/evidence", "lib/viewer", "lib/endings", "lib/tagger", "lib/port", "content"]
     .map((name) => readFileSync(new URL(`../../../extension/${name}.js`, import.meta.url), "utf8"))
     .join("")
     .replaceAll(/^\s*(\/\/|\/?\*).*\n/gm, "");
   const size = gzipSync(text, { level: 9 }).length;
-  assert.ok(size <= 13000, `${size} bytes`);
+  assert.ok(size <= 13400, `${size} bytes`);
 });
