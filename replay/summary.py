@@ -39,7 +39,7 @@ class Quartiles:
 class Row:
     """One action over all repetitions. Rates are bytes per second; `retransmitted` is a sum, None without a capture.
 
-    It counts segments that came again or late: which of the two one was, a capture can only guess, their sum is what was sent again.
+    It counts segments that came again or late: which of the two, a capture can only guess; their sum is what was sent again.
     """
 
     action: str
