@@ -40,7 +40,8 @@ def test_losses_on_a_slow_line_are_counted_as_by_the_reference_and_as_they_happe
     assert arrived == size + len(head(size))
     assert line.dropped == len(line.drops)
     assert whole.retransmitted + whole.out_of_order == whole.down_retransmitted + whole.down_out_of_order == line.late
-    assert line.late >= line.dropped
+    # Segments lost one behind the other may come again as one: at least one for each place where something was lost.
+    assert line.late >= len([one for one in line.drops if one - 1 not in line.drops])
     assert 0 < whole.lost <= line.dropped
     assert whole.down_payload >= arrived
     assert whole.handshake_rtt_ns is not None
@@ -109,7 +110,10 @@ def test_what_could_be_read_of_a_damaged_file_agrees(tmp_path: Path) -> None:
     packed.write_bytes(gzip.compress(data))
     assert told(all_agree(packed, server_end)) == told(read_metrics(whole, server_end))
     cut = tmp_path / "cut.pcap"
-    cut.write_bytes(data[: len(data) // 2 + 5])
+    at = 24  # within a record: at its edge the file would be whole
+    while at < len(data) // 2:
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+    cut.write_bytes(data[: at + 21])
     own, reference = (read_metrics(cut, server_end, dissector=name) for name in ("own", "tshark"))
     assert own.broken
     assert "at byte" in own.broken
