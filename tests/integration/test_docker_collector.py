@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -171,8 +172,10 @@ def gaps_of(sink: ListSink, name: str) -> list[Gap]:
     return [gap for gap in sink.gaps(name) if gap.start_ns >= first_ns]
 
 
-def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
-    private, name = PrivateEngine(tmp_path), fresh_name("private")
+def test_an_engine_that_goes_and_comes_back() -> None:
+    # Its containerd listens on sockets below this folder, and their paths must not be longer than 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="tm-"))
+    private, name = PrivateEngine(folder), fresh_name("private")
     try:
         private.start()
         first = docker.DockerClient(private.endpoint, version="auto")
@@ -201,6 +204,7 @@ def test_an_engine_that_goes_and_comes_back(tmp_path: Path) -> None:
         first.close()
     finally:
         private.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("kind", ["real", "fake"])
