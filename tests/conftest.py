@@ -21,6 +21,7 @@ settings.load_profile("any machine")
 NETWORKS = ("test_networks", "test_campaign_setups")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers' own hook, which reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run on several workers, those of one module stay together: they share a lab or a browser."""
     for item in items:
