@@ -191,7 +191,11 @@ def _tagger(arguments: argparse.Namespace) -> list[str]:
 def _lab(arguments: argparse.Namespace) -> Iterator[LabInfo]:
     directory = Path(arguments.lab) if arguments.lab else state_directory(os.environ)
     options = stack.LabOptions(
-        directory=directory, exam_size=arguments.exam_size, processes=arguments.processes, port=arguments.port
+        directory=directory,
+        exam_size=arguments.exam_size,
+        processes=arguments.processes,
+        port=arguments.port,
+        name_prefix=arguments.name_prefix,
     )
     ours = not any(part.state == "running" for part in stack.status(options.directory))
     lab = stack.up(options, _say)
@@ -259,6 +263,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--markers", default="127.0.0.1:8051", help="where the marker channel listens (default: %(default)s)")
     parser.add_argument("--port", type=int, default=None, help="port of the lab's nginx (default: a free one)")
     parser.add_argument("--lab", metavar="DIR", default=None, help="the lab's state folder (default: as `tracemark lab up`)")
+    parser.add_argument("--name-prefix", metavar="P", default="", help="before the containers' names, beside another lab or XNAT")
     arguments = parser.parse_args(argv)
     if arguments.out:
         Path(arguments.out).mkdir(parents=True, exist_ok=True)

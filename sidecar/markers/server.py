@@ -113,7 +113,7 @@ class MarkerServer:
         """Read no more, acknowledge what is under way, close all connections and end the thread."""
         if self._thread is None:
             return
-        if self._thread.is_alive():
+        with suppress(RuntimeError):  # its loop has ended by itself: the address was taken
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()
         self._thread = None

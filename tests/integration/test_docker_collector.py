@@ -203,8 +203,7 @@ def test_an_engine_that_goes_and_comes_back() -> None:
             assert not [sample for sample in sink.samples(name) if gap.start_ns < sample.time_ns < gap.end_ns]
         first.close()
     finally:
-        private.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        private.remove()
 
 
 @pytest.mark.parametrize("kind", ["real", "fake"])

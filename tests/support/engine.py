@@ -246,6 +246,14 @@ class PrivateEngine:
             self._process.wait(60)
             self._process = None
 
+    def remove(self) -> None:
+        """End it and take its folder away, which it has mounted upon itself and leaves so."""
+        self.stop()
+        data = self._folder / "data"
+        while data.is_mount():
+            subprocess.run(["umount", str(data)], check=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def hang(self) -> None:
         """Keep it from doing anything, until `go_on`."""
         if self._process:
