@@ -31,5 +31,5 @@ browser.onAlarm((name) => service.alarm(name));
 browser.onStored((changes, area) => service.stored(changes, area));
 browser.onPermissions(() => service.permissionsChanged());
 browser.onTabClosed((tabId) => service.tabClosed(tabId));
-service.watchDownloads();
+service.watchFiles();
 service.start();

@@ -1,12 +1,13 @@
-// The page's side: listens, touches nothing, and feeds the tagger. Listeners only note; the work is done half a second later.
+// The page's side: listens, touches nothing, and feeds the tagger. Listeners only note; the work is done up to a second later.
 // While nothing is recorded there is one listener (for the page's return from the browser's cache) and the port.
 (() => {
   const own = globalThis.tracemark;
   if (own.page) return; // injected twice
   own.page = true;
 
-  const DRAIN_MS = 500;
-  const SOON_MS = 100; // a press, a release and a click are one piece of work
+  const SOON_MS = 100; // what another document may need to know
+  const LATER_MS = 1000; // what may be over by then
+  const LATEST_MS = 2000; // what is only counted
   const FOLD_MS = 200;
   const NOTED = 5000;
   const FLOOD_PER_S = 2000;
@@ -14,17 +15,14 @@
   const REST_MS = 30000;
   const PASSIVE = { capture: true, passive: true };
   const CLICKABLE = "a, button, input, select, label, li, th, summary, [role]";
-  const CAUSES = { click: (event) => event.target.closest?.(CLICKABLE), submit: () => true, change: () => true, keydown: (event) => event.key === "Enter" };
-  const POINTER = { pointerdown: true, pointerup: false, pointercancel: false };
 
   const now = () => performance.now();
-  const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  const look = own.makeLook(document);
+  const newId = () => [...crypto.getRandomValues(new Uint8Array(8))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   let recording = null;
   let noted = [];
-  let series = {}; // by type of event: the note that its next one is added to
+  let series = {}; // by type of event: what its next one is added to
   let timer = null;
-  let planned_ms = Infinity; // so long, at most, until the timer comes
+  let due = Infinity; // when the timer comes
   let heavy_ms = 0;
   let drained = 0;
   let first = document.readyState === "loading";
@@ -46,67 +44,73 @@
         return work(value);
       } catch {
         port.counts.errors += 1;
-        return stop();
+        stop();
+        return port.flush();
       }
     };
   }
 
-  function note(seen, soon = DRAIN_MS) {
+  /** `within_ms`: Infinity for what means nothing alone. */
+  function note(seen, within_ms) {
     if (noted.length >= NOTED) port.counts.dropped += 1;
     else noted.push(seen);
-    plan(soon);
+    plan(noted.length < 200 ? within_ms : SOON_MS);
   }
 
-  /** What a person does now and then: whatever comes often begins a new note after it. */
-  function noteRare(seen, soon) {
+  /** What comes now and then: whatever comes often begins a new note after it. */
+  function noteRare(seen, within_ms) {
     series = {};
-    note(seen, soon);
+    note(seen, within_ms);
   }
 
-  /** What comes often: events in a row at the same element are one note, `t` of the first, `last` of the last, `count`. */
-  function noteOften(event, make) {
-    const { type, target, timeStamp: t } = event;
-    const before = series[type];
-    if (before?.target === target && t - before.last < FOLD_MS) {
-      before.last = t;
-      before.count += 1;
-      return;
-    }
-    const seen = make(event, target);
-    if (seen) note((series[type] = Object.assign(seen, { target, t, last: t, count: 1 })));
-  }
-
-  function plan(after_ms) {
-    if (after_ms >= planned_ms || after_ms === Infinity) return;
+  function plan(within_ms) {
+    const at = now() + within_ms;
+    if (at >= due) return;
     clearTimeout(timer);
-    planned_ms = after_ms;
-    timer = setTimeout(drain, after_ms);
+    due = at;
+    timer = setTimeout(drain, within_ms);
+  }
+
+  function unplan() {
+    clearTimeout(timer);
+    due = Infinity;
   }
 
   const drain = guarded(() => {
-    planned_ms = Infinity;
+    due = Infinity;
     if (!recording) return;
-    recording.requests?.take();
-    const { tagger, rules } = recording;
+    plan(Math.max(50, work()));
+    port.flush();
+  });
+
+  /** What was noted becomes markers. Returns in how many milliseconds to come again. */
+  function work() {
+    const { tagger, rules, requests } = recording;
+    const rest = requests.take();
+    if (rest.length > 0) keep(rest);
     const batch = noted;
     const t = now();
     noted = [];
     series = {};
     weigh(batch, t);
     for (const seen of batch) {
-      if (seen.event) {
-        seen.prevented = seen.event.defaultPrevented;
-        seen.hits ??= own.matchInput(rules, seen.event.type, seen.event, document);
-      }
-      tagger[seen.kind](seen);
+      seen.prevented = seen.submits?.defaultPrevented;
+      if (seen.entries) seen.entries.forEach(request);
+      else tagger[seen.kind](seen);
     }
     const loaded = !recording.loaded && own.navigationEntry()?.loadEventEnd;
     if (loaded) {
       recording.loaded = true;
       tagger.loaded({ t: loaded });
     }
-    plan(Math.max(50, tagger.tick({ t })));
-  });
+    port.counts.bad_rules = rules.bad;
+    return tagger.tick({ t });
+  }
+
+  function request(entry) {
+    const found = entry.startTime >= recording.since && own.requestOfEntry(entry, location.origin, recording.context);
+    if (found) recording.tagger.request(found);
+  }
 
   /** In a flood that lasts, what comes often is not listened to for a while. */
   function weigh(batch, t) {
@@ -122,66 +126,109 @@
     setTimeout(() => recording === resting && hearOften(false), REST_MS);
   }
 
-  // listeners
+  const sign = (event) => (event.type === "wheel" ? event.ctrlKey : event.key);
 
-  const rare = guarded((event) => {
-    if (!event.isTrusted) return;
-    const { type } = event;
-    if (type === "keydown" && !recording.rules.keys.has(event.key)) return; // typing
-    if (type === "input" && event.target.type !== "range") return;
-    const hits = own.matchInput(recording.rules, type, event, document);
-    const cause = Boolean(CAUSES[type]?.(event));
-    if (hits.length === 0 && !cause) return;
-    const changes = hits.map(({ action }) => action.confirm?.changes).find(Boolean);
-    const place = changes && look.place(changes);
-    noteRare({ kind: "input", t: event.timeStamp, trusted: true, cause, hits, place, submits: type === "submit", event: type === "submit" ? event : undefined }, hits.length > 0 ? SOON_MS : DRAIN_MS);
-  });
+  /** Events in a row at the same element are one note. Whether this is one more. */
+  function again(event) {
+    const before = series[event.type];
+    if (before === undefined) return false;
+    const t = event.timeStamp;
+    const same = t - before.last < FOLD_MS && before.target === event.target && before.trusted === event.isTrusted && before.sign === sign(event);
+    if (!same) return false;
+    before.last = t;
+    before.count += 1;
+    return true;
+  }
 
-  const often = guarded((event) => {
-    if (event.type !== "wheel") noteOften(event, (echo) => ({ kind: "input", trusted: false, event: echo }));
-    else if (event.isTrusted && !event.ctrlKey) noteOften(event, (wheel) => ({ kind: "input", trusted: true, event: wheel }));
-  });
+  const begin = (event, kind, more) => {
+    const { target, timeStamp: t, isTrusted: trusted } = event;
+    return { kind, t, last: t, count: 1, target, trusted, sign: sign(event), ...more };
+  };
 
-  const image = guarded((event) => noteOften(event, ({ type }, target) => target.closest?.(own.PANE) && { kind: "image", what: own.IMAGE_EVENTS[type] }));
+  const input = guarded((event) => again(event) || fresh(event));
 
-  const pointer = guarded((event) => event.isTrusted && noteRare({ kind: "pointer", down: POINTER[event.type], t: event.timeStamp }));
-
-  const requested = guarded((entries) => {
-    for (const entry of entries) {
-      const request = own.requestOfEntry(entry, location.origin, recording.context);
-      if (!request || request.start < recording.since) continue;
-      note(request);
-      if (recording.rules.shown.some((fits) => fits(request.path, request.format))) own.afterFrame(guarded((t) => recording && note({ kind: "frame", t })));
+  function fresh(event) {
+    const { type, target, isTrusted } = event;
+    const { rules, tagger } = recording;
+    const often = rules.often.includes(type);
+    if (!isTrusted && !often) return;
+    if (type === "keydown" && !rules.keys.includes(event.key)) return; // typing
+    if (type === "input" && target.type !== "range") return;
+    if (type === "wheel" && event.ctrlKey) return;
+    const hits = own.matchInput(rules, type, event, document);
+    const cause = type === "submit" || type === "change" || event.key === "Enter" || (type === "click" && Boolean(target.closest?.(CLICKABLE)));
+    const seen = begin(event, "input", { hits, cause });
+    if (!cause && (often || type === "keydown" || type === "input") && hits.every(({ entry }) => entry.kind === "fold")) {
+      series[type] = seen;
+      if (hits.length > 0) note(seen, LATEST_MS);
+    } else if (cause || hits.length > 0) {
+      const changes = hits.find(({ action }) => action.confirm?.changes)?.action.confirm.changes;
+      if (changes) seen.place = tagger.look.place(changes);
+      if (type === "submit") seen.submits = event;
+      noteRare(seen, hits.length === 0 ? Infinity : hits.some(({ entry }) => /^(arrive|download)$/.test(entry.kind)) ? SOON_MS : LATER_MS);
     }
+  }
+
+  const image = guarded((event) => {
+    if (again(event)) return;
+    const what = event.target.closest?.(recording.rules.pane) && recording.rules.images[event.type];
+    if (!what) return;
+    listenToPointer();
+    note((series[event.type] = begin(event, "image", { what })), LATEST_MS);
+  });
+
+  /** Buttons that are held matter in viewers alone. */
+  function listenToPointer() {
+    if (recording.pointer) return;
+    recording.pointer = true;
+    recording.undo.push(on(document, ["pointerdown", "pointerup", "pointercancel"], pointer));
+  }
+
+  const pointer = guarded(({ type, timeStamp: t, isTrusted }) => isTrusted && noteRare({ kind: "pointer", down: type === "pointerdown", t }, Infinity));
+
+  const drawn = guarded((t) => recording && note({ kind: "frame", t }, LATER_MS));
+
+  function keep(entries) {
+    noted.push({ entries });
+    if (entries.some(({ name }) => own.isShown(recording.rules, name))) own.afterFrame(drawn);
+  }
+
+  const requested = guarded((list) => {
+    keep(list.getEntries());
+    plan(LATER_MS);
   });
 
   const navigating = guarded((event) => {
-    const request = own.requestOfNavigation(event, location.origin, recording.context);
-    if (!request) return;
-    const { path, start, same } = request;
-    if (!same) note(request, SOON_MS);
-    else if (path !== own.below(location.pathname, recording.context)) note({ kind: "document", soft: true, t: start, path, from: null, page: recording.own, status: 0 });
+    const seen = own.requestOfNavigation(event, location.origin, recording.context);
+    if (!seen) return;
+    const { path, start, same } = seen;
+    if (!same) note(seen, SOON_MS);
+    else if (path !== own.below(location.pathname, recording.context)) note({ kind: "document", soft: true, t: start, path, from: null, page: recording.own, status: 0 }, LATER_MS);
   });
 
-  const loaded = guarded(() => plan(50));
+  const loaded = guarded(() => plan(LATER_MS));
 
   const left = guarded((event) => {
-    drain();
-    recording?.tagger.leave({ t: event.timeStamp });
+    unplan();
+    work();
+    recording.tagger.leave({ t: event.timeStamp });
+    recording.left = true;
     port.flush();
   });
 
   const hidden = guarded(() => {
-    if (document.hidden) drain();
-    port.flush();
+    if (!document.hidden || recording.left) return;
+    unplan();
+    drain();
   });
 
   const shown = guarded((event) => {
     if (!event.persisted) return;
     if (recording) {
+      recording.left = false;
       recording.tagger.document({ t: event.timeStamp, path: own.below(location.pathname, recording.context), from: null, page: recording.own, restored: true, status: 0 });
       recording.tagger.loaded({ t: event.timeStamp });
-      plan(DRAIN_MS);
+      plan(LATER_MS);
     }
     port.open(self === top);
   });
@@ -194,16 +241,13 @@
   }
 
   function hearOften(buffered) {
-    const { rules } = recording;
-    const types = [...rules.inputs.keys()].filter((type) => type === "wheel" || /cornerstone/i.test(type));
+    const { often, images } = recording.rules;
     recording.requests = own.watchRequests(requested, buffered);
-    const quiet = [on(document, types, often), on(document, Object.keys(own.IMAGE_EVENTS), image), () => recording.requests.stop()];
+    const quiet = [on(document, often, input), on(document, Object.keys(images), image), () => recording.requests.stop()];
     recording.unhearOften = () => {
       for (const undo of quiet.splice(0)) undo();
     };
   }
-
-  // state
 
   function hear({ recording: wanted, rules, context_path: context, open }) {
     const beginning = first;
@@ -215,44 +259,34 @@
   }
 
   /** `open`: what other documents began; null when this one was there before the recording. */
-  function start({ version, actions }, context, open) {
-    const probe = document.createDocumentFragment();
-    const valid = (selector) => {
-      try {
-        probe.querySelector(selector);
-        return true;
-      } catch {
-        return false;
-      }
-    };
-    const rules = own.compileRules(actions, valid);
-    port.counts.bad_rules = rules.bad;
-    const tagger = new own.Tagger({ rules, emit: tell, newId, look, origin: performance.timeOrigin, navigations: Boolean(globalThis.navigation) });
+  function start(rules, context, open) {
+    const { navigation } = globalThis;
+    const look = own.makeLook(document);
+    const tagger = new own.Tagger({ rules, emit: tell, newId, look, origin: performance.timeOrigin, navigations: Boolean(navigation) });
     const pathOf = (path) => own.below(path, context);
-    recording = { rules, version, context, tagger, undo: [], unhearOften: () => {}, since: open ? 0 : now(), loaded: !open };
-    recording.own = own.isOwnPage((path) => rules.documents.some((entry) => entry.fits(pathOf(path))));
-    const types = new Set([...rules.inputs.keys(), ...Object.keys(CAUSES)].filter((type) => type !== "wheel" && !/cornerstone/i.test(type)));
+    const isPage = (path) => rules.documents.some((entry) => own.fits(entry, pathOf(path)));
+    recording = { rules, version: rules.version, context, tagger, undo: [], since: open ? 0 : now(), loaded: !open, own: own.isOwnPage(isPage) };
     recording.undo.push(
-      on(document, types, rare),
-      on(document, Object.keys(POINTER), pointer),
+      on(document, rules.seldom, input),
       on(document, ["visibilitychange"], hidden),
       on(window, ["load"], loaded),
       on(window, ["pagehide"], left),
       () => recording.unhearOften(),
     );
-    if (globalThis.navigation) recording.undo.push(on(globalThis.navigation, ["navigate"], navigating));
+    if (navigation) recording.undo.push(on(navigation, ["navigate"], navigating));
     if (open) {
-      const from = own.requestOf(document.referrer || "about:blank", location.origin, context)?.path;
-      tagger.document({ t: 0, path: pathOf(location.pathname), from, page: recording.own, open, status: own.navigationEntry()?.responseStatus ?? 0 });
+      const { type, redirectCount, responseStatus: status = 0 } = own.navigationEntry() ?? {};
+      const thrownOut = type === "reload" && redirectCount > 0; // the page is not given any more, and the referrer is an older one
+      const from = thrownOut ? "/" : own.requestOf(document.referrer || "about:blank", location.origin, context)?.path;
+      tagger.document({ t: 0, path: pathOf(location.pathname), from, page: recording.own, open, status });
     }
     hearOften(open !== null);
-    plan(DRAIN_MS);
+    plan(LATER_MS);
   }
 
   function stop() {
     if (!recording) return;
-    clearTimeout(timer);
-    planned_ms = Infinity;
+    unplan();
     noted = [];
     series = {};
     for (const undo of recording.undo) undo();
@@ -261,7 +295,7 @@
 
   function tell({ action_id, action, phase, t, attrs, foreign }) {
     port.add({ action_id, action, phase, wall_ms: performance.timeOrigin + t, mono_ms: foreign ? null : t, attrs });
-    if (phase !== "begin" || !recording.rules.actions.get(action).by.download) return;
+    if (phase !== "begin" || !recording.rules.actions[action].ends.download) return;
     port.flush();
     port.say({ type: "await_download", action_id });
   }

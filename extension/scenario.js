@@ -1,6 +1,6 @@
 // The options' part for recording a scenario: start, stop, save as a file.
 
-import { ask, element, find, plural } from "./lib/pages.js";
+import { ask, element, find, plural, showState } from "./lib/pages.js";
 
 let file = null;
 
@@ -18,17 +18,18 @@ export function showScenario({ allowed, on, name, gestures, actions, file: made,
   if (idle) return;
   const so_far = `${plural(gestures, "gesture", "gestures")}, ${plural(actions, "action", "actions")}`;
   find("scenario-told").textContent = on
-    ? `${name} is being recorded: ${so_far} so far.`
+    ? `“${name}” so far: ${so_far}.`
     : made
-      ? `${name} is recorded: ${so_far}, ${plural(made.steps.length, "step", "steps")}.`
-      : `${name} holds nothing: nothing was done in a page of the site.`;
+      ? `“${name}” is complete: ${so_far}, ${plural(made.steps.length, "step", "steps")}.`
+      : `“${name}” holds nothing: nothing was done in a page of the site.`;
 }
 
 async function tell(message) {
   try {
-    const { scenario, locked } = await ask(message);
+    const overview = await ask(message);
     find("scenario-told").textContent = "";
-    showScenario(scenario, locked.includes("recorder"));
+    showState(overview);
+    showScenario(overview.scenario, overview.locked.includes("recorder"));
   } catch (error) {
     find("scenario-told").textContent = error.message;
   }

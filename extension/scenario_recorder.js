@@ -17,6 +17,7 @@
   let state = "waiting"; // for the background's word; then "going", then "over"
   let context = "";
   let folding = null;
+  let pressed = Infinity; // when the last key went down, until its letter is there
   let timer = null;
   let down = null;
 
@@ -59,10 +60,10 @@
   }
 
   /** Add to what is being folded, or begin anew; `same`: what must be the same for one gesture. */
-  function fold(same, event, fresh, more) {
+  function fold(same, event, fresh, more, t = stamp(event)) {
     if (folding && (folding.type !== fresh.type || folding.same !== same)) flush();
-    folding ??= { type: fresh.type, same, message: { ...fresh, t: stamp(event), targets: own.locatorsOf(same, document) } };
-    folding.message.last = stamp(event);
+    folding ??= { type: fresh.type, same, message: { ...fresh, t, targets: own.locatorsOf(same, document) } };
+    folding.message.last = t;
     more?.(folding.message);
     clearTimeout(timer);
     timer = setTimeout(flush, fresh.type === "type" ? 5 * SILENCE_MS : SILENCE_MS);
@@ -77,6 +78,7 @@
 
   const listeners = {
     pointerdown(event) {
+      pressed = Infinity;
       if (event.button > 1 || !event.isPrimary) return;
       flush();
       const element = own.meantBy(event.target, "click");
@@ -92,7 +94,10 @@
       down = null;
     },
     input(event) {
-      if (event.target.matches(TEXT)) fold(event.target, event, { type: "type", field: fieldOf(event.target) });
+      // A key is stamped when it was pressed, its letter when the page comes to it: on a busy machine that is after the next key.
+      const t = Math.min(pressed, stamp(event));
+      pressed = Infinity;
+      if (event.target.matches(TEXT)) fold(event.target, event, { type: "type", field: fieldOf(event.target) }, undefined, t);
     },
     change(event) {
       const { target } = event;
@@ -102,6 +107,7 @@
       say({ ...told, t: stamp(event), targets: own.locatorsOf(target, document) });
     },
     keydown(event) {
+      pressed = stamp(event);
       if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
       const typing = event.target.matches(TEXT);
       if (!KEYS.has(event.key)) return void (!typing && event.key.length === 1 && say({ type: "left_out", what: "letter" }));

@@ -52,6 +52,8 @@ class Alert:
     panel: str
     severity: str = "warning"
     no_data: str = "OK"
+    #: what Grafana takes it for when the question itself fails
+    on_error: str = "KeepLast"
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,10 +74,20 @@ _THROTTLED = select(
     fill="none",
 )
 _BEHIND = select(['max("behind_s")'], "tracemark_self", (tag("part", "ship"),), group=("site",), every="1m", fill="none")
-_SILENT = select(['count("cpu_seconds")'], "tracemark_self", (tag("part", "sidecar"),), group=("site",), every="1m", fill="none")
+# Empty buckets count as 0 and the window is a day: a sidecar that falls silent beside another one keeps its series, at 0. Two
+# buckets at once, because the newest has only just begun.
+_SILENT = select(
+    ['moving_average(count("cpu_seconds"), 2)'],
+    "tracemark_self",
+    (tag("part", "sidecar"),),
+    group=("site",),
+    every="5m",
+    fill="0",
+)
 _SHORT = select(['max("short")'], "headroom", group=("site", "engine_host"), every="1m", fill="none")
 _PROVEN = select(['count("code")'], "verdict", ('"code" = 1',), group=("site", "action", "metric"), every="1m", fill="none")
 _GAPS = select(['count("reason")'], "gap", group=("site", "part"), every="1m", fill="none")
+_BLIND = select(['count("reason")'], "gap", ('"lasting" = true',), group=("site", "part"), every="1d", fill="none")
 _DROPPED = select(
     ['non_negative_difference(max("dropped"))'],
     "tracemark_self",
@@ -218,6 +230,20 @@ def alerts() -> tuple[Alert, ...]:
             panel="Gaps",
         ),
         Alert(
+            uid="tracemark-gap-lasts",
+            title="Gap that lasts",
+            asks=[Ask(text=_BLIND, since_s=7 * 24 * 60 * _MINUTES, reduce="sum")],
+            wrong="gt",
+            limit=0,
+            lasts="10m",
+            summary="A part of Tracemark has seen nothing for ten minutes or more",
+            runbook="Open Tracemark itself, table Gaps: where lasts still is true, part and reason say what to do. docker: start "
+            "the engine or tracemark-socket-proxy. nginx_log, tomcat_log, xnat_log: the file is gone or may not be read; "
+            "tracemark check names it and the remedy. Curves and costs of that time have a gap and no guess.",
+            board="tracemark-self",
+            panel="Gaps",
+        ),
+        Alert(
             uid="tracemark-lag",
             title="Delivery lags",
             asks=[Ask(text=_BEHIND, since_s=5 * _MINUTES, reduce="last")],
@@ -248,17 +274,19 @@ def alerts() -> tuple[Alert, ...]:
         Alert(
             uid="tracemark-silent",
             title="No data from the sidecar",
-            asks=[Ask(text=_SILENT, since_s=5 * _MINUTES, reduce="sum")],
+            asks=[Ask(text=_SILENT, since_s=24 * 60 * _MINUTES, reduce="last")],
             wrong="lt",
-            limit=1,
-            lasts="5m",
-            summary="Nothing has come from the sidecar for five minutes",
+            limit=0.1,
+            lasts="1m",
+            summary="Nothing has come from the sidecar for five minutes, or InfluxDB does not answer",
             runbook="Is the sidecar running (docker compose ps tracemark), does it reach InfluxDB (its log names the reason), "
             "is its token still "
-            "valid? tracemark check tells all three. What it collects meanwhile waits in its journal and is delivered later.",
+            "valid? tracemark check tells all three. Is InfluxDB running, and does Grafana's datasource test well? What the "
+            "sidecar collects meanwhile waits in its journal and is delivered later.",
             board="tracemark-self",
             panel="CPU and memory of the sidecar",
             severity="critical",
             no_data="Alerting",
+            on_error="Alerting",
         ),
     )

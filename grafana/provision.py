@@ -150,7 +150,7 @@ def _rule(alert: Alert, panel_id: int | None) -> dict[str, Any]:
         "condition": condition,
         "for": alert.lasts,
         "noDataState": alert.no_data,
-        "execErrState": "KeepLast",
+        "execErrState": alert.on_error,
         "labels": {"severity": alert.severity, "product": "tracemark", **alert.labels},
         "annotations": {"summary": alert.summary, "runbook": alert.runbook},
         "dashboardUid": alert.board,

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,11 @@ from urllib3.exceptions import HTTPError
 
 from replay.chromium import BrowserOptions, BrowserPaths, BrowserVersionError, ReapedService, arguments, host_of
 from replay.driver_faults import BrowserGoneError, first_line, translated
+from replay.failures import disk_fault
 from replay.gestures import Gestures
 from replay.locate import Locator, Seen
 from replay.player import NO_ACTION
+from replay.private_folder import private_folder
 from replay.seek import elements_of
 from replay.settle import Waiter
 from replay.transfers_browser import BrowserMeter
@@ -148,21 +149,35 @@ def without_queries(text: str) -> str:
 
 @contextmanager
 def opened(options: BrowserOptions) -> Iterator[Browser]:
-    """A browser with a fresh profile and an empty download folder; both are removed and no process stays, whatever happens."""
+    """A browser with a fresh profile and an empty download folder; both are removed and no process stays, whatever happens.
+
+    What an earlier process that was killed has left of these goes, too.
+    """
     if options.visible and sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise UsageFault("there is no screen for a visible browser", "leave out --visible, or set DISPLAY")
-    with tempfile.TemporaryDirectory(prefix="tracemark-browser-", ignore_cleanup_errors=True) as folder:
-        downloads = Path(folder, "downloads")
+    with _private_folder() as folder:
+        downloads, temporary = folder / "downloads", folder / "tmp"
         downloads.mkdir()
-        service = ReapedService(options.paths.driver)
+        temporary.mkdir()
+        service = ReapedService(options.paths.driver, temporary)
         try:
-            driver = _start(service, options, Path(folder, "profile"), downloads)
+            driver = _start(service, options, folder / "profile", downloads)
             try:
                 yield Browser(driver, downloads, _install(driver, options.extension))
             finally:
                 end_session(driver)
         finally:
             service.stop()
+
+
+@contextmanager
+def _private_folder() -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(private_folder())
+        except OSError as error:
+            raise disk_fault(error) from error
+        yield folder
 
 
 def chrome_options(options: BrowserOptions, given: Sequence[str], downloads: Path | None) -> webdriver.ChromeOptions:
@@ -218,7 +233,8 @@ def _start(service: ReapedService, options: BrowserOptions, profile: Path, downl
         if _MISFIT.search(str(error)):
             what = f"the driver {options.paths.driver} is of another version than the browser ({first_line(error)})"
             raise BrowserVersionError(what, "install both from one place, or give --chromedriver and --chromium") from error
-        raise BrowserGoneError(f"the browser does not start ({first_line(error)})", "try it by hand") from error
+        remedy = f"try `{options.paths.browser} --headless --dump-dom about:blank` by hand; look for a lack of memory or room"
+        raise BrowserGoneError(f"the browser does not start ({first_line(error)})", remedy) from error
 
 
 def _install(driver: webdriver.Remote, extension: Path | None) -> str | None:

@@ -77,6 +77,7 @@ class Plan:
     options: BrowserOptions
     limits: Limits
     hidden: tuple[str, ...] = ()
+    may_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,10 +101,13 @@ class CampaignFailedError(Fault):
     """A repetition could not be finished within the limits; the command goes on there when it is given again."""
 
     def __init__(self, number: int, failure: Failure, evidence: Path | None) -> None:
-        step = f" at step {failure.step} ({failure.name})" if failure.step is not None else ""
         kept = f" (see {evidence})" if evidence is not None else ""
-        super().__init__(f"repetition {number} failed{step}: {failure.what}", failure.remedy + kept)
+        super().__init__(f"repetition {number} failed{failure.where}: {failure.what}", failure.remedy + kept)
         self.failure = failure
+
+
+def _in(pause_s: float) -> str:
+    return f" in {max(1, round(pause_s))} s" if pause_s else ""
 
 
 class Campaign:
@@ -132,7 +136,7 @@ class Campaign:
             pause_s = patience.pause_s(failure, self._mono_s())
             if pause_s is None:
                 raise CampaignFailedError(number, failure, evidence)
-            self._tools.progress.say(f"repetition {number} failed ({failure}); again{f' in {pause_s:.0f} s' if pause_s else ''}")
+            self._tools.progress.say(f"repetition {number} failed{failure.where}: {failure.what}; again{_in(pause_s)}")
             if pause_s:
                 self._tools.clock.pause(pause_s)
 
@@ -216,6 +220,7 @@ class Campaign:
             folder=self._folder.work(number),
             route=max(1, len(known.routes)),
             hidden=self._plan.hidden,
+            may_delete=self._plan.may_delete,
         )
 
     def _note(self, result: Repetition, sessions: Sequence[Repetition]) -> None:

@@ -27,6 +27,7 @@ TRANSFERS = "transfers.json"
 OUTBOX = "outbox"
 _REPETITION = re.compile(r"repetition-(\d{3,})")
 _LOCK = "lock"
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class RunMismatchError(UsageFault):
@@ -44,6 +45,7 @@ class Manifest:
     `routes` are the routes it met, as `replay.route.Route` tells them; the last one counts. `discarded` says how many finished
     repetitions each change made void. `exam_bytes` is the size of what was downloaded last. `markers` is the marker channel, and
     `tagger` who tells the markers: `replay` or `extension`.
+    `engine` plays: `browser`, or `http` by a recording whose content has `requests_sha256` (empty until there is one).
     `arrivals` says how `users` come, `failed_users` how many of them may fail; `grid` is the Selenium Grid, if it is one.
     """
 
@@ -71,6 +73,8 @@ class Manifest:
     clock_offset_ns: int | None = None
     clock_offset_error_ns: int | None = None
     tagger: str = "replay"
+    engine: str = "browser"
+    requests_sha256: str = ""
 
     @property
     def route(self) -> Route | None:
@@ -103,6 +107,8 @@ SAME = {
     "capture": "--capture",
     "parameters": "--set",
     "tagger": "--tagger",
+    "engine": "--engine",
+    "requests_sha256": "another recording of requests (--requests)",
 }
 
 
@@ -155,15 +161,18 @@ class RunFolder:
 
     def follow(self, route: Route, *, changed: bool) -> int:
         """Note the route; when it has changed, move what was finished on the earlier one to `discarded`. Returns how many."""
-        manifest = self.manifest
-        if changed or not manifest.routes:
-            manifest.routes.append(route.to_json())
-        else:
-            manifest.routes[-1] = route.to_json()
         if changed:
-            manifest.discarded.append(len(self._folders()))
-        self.save_manifest()  # first the word, then the deed: `clear` does it again when a crash comes between them
+            self.manifest.discarded.append(len(self._folders()))
+        self.note_route(route, changed=changed)  # first the word, then the deed: `clear` does it again after a crash between them
         return self.clear()
+
+    def note_route(self, route: Route, *, changed: bool) -> None:
+        """Note the route in the manifest, as another one than the last when it has changed; raises DiskError."""
+        if changed or not self.manifest.routes:
+            self.manifest.routes.append(route.to_json())
+        else:
+            self.manifest.routes[-1] = route.to_json()
+        self.save_manifest()
 
     def clear(self) -> int:
         """Move away every finished repetition that has another route than the last one; returns how many."""
@@ -185,8 +194,11 @@ class RunFolder:
 
 
 @contextmanager
-def opened_run(out: Path, wanted: Manifest) -> Iterator[RunFolder]:
-    """A new run, or the one of this name as it was left; raises RunMismatchError, RunBusyError, ResultError or DiskError."""
+def opened_run(out: Path, wanted: Manifest, *, one_route: bool = True) -> Iterator[RunFolder]:
+    """A new run, or the one of this name as it was left; raises RunMismatchError, RunBusyError, ResultError or DiskError.
+
+    With `one_route` repetitions that were finished on an earlier route do not count.
+    """
     path = out / wanted.run
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -200,7 +212,9 @@ def opened_run(out: Path, wanted: Manifest) -> Iterator[RunFolder]:
             folder.manifest = Manifest.from_json(read_json(path / MANIFEST))
             _refuse_other(folder.manifest, wanted)
             folder.manifest.repetitions, folder.manifest.markers = wanted.repetitions, wanted.markers
-            folder.clear()
+            folder.manifest.requests_sha256 = wanted.requests_sha256
+            if one_route:
+                folder.clear()
         elif any(one.name != _LOCK for one in path.iterdir()):
             raise RunMismatchError(f"{path} is there and is no run", "take another --run-id or --out")
         folder.outbox.mkdir(exist_ok=True)
@@ -238,10 +252,19 @@ def saved_manifest(path: Path) -> Manifest | None:
     return Manifest.from_json(read_json(path / MANIFEST)) if (path / MANIFEST).exists() else None
 
 
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={one}" for name, one in sorted(value.items())) or "nothing"
+    text = str(value)
+    return f"{text[:12]}…" if _SHA256.fullmatch(text) else text or "none"
+
+
 def _refuse_other(begun: Manifest, wanted: Manifest) -> None:
     for name, option in SAME.items():
         before, now = getattr(begun, name), getattr(wanted, name)
+        if name == "requests_sha256" and not before:
+            continue  # it was to be made when the run was interrupted
         if before != now:
-            values = "" if name == "scenario_sha256" else f" {before}, not {now}"
+            values = f" {_shown(before)}, not {_shown(now)}"
             what = f"the run {begun.run} was begun with {option}{values}"
             raise RunMismatchError(what, "give the same again to finish it, or take another --run-id")

@@ -54,6 +54,7 @@ class Job:
     route: int = 1
     user: int = 1
     hidden: tuple[str, ...] = ()
+    may_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +100,7 @@ def play_repetition(job: Job, ports: Ports) -> Repetition:
             result.versions = {**ports.versions, **browser.versions()}
             if ports.meter is not None:
                 browser.meter(ports.meter)
-            player = Player(site=job.site, evidence=job.folder, clock=clock, watcher=ports.watcher)
+            player = Player(site=job.site, evidence=job.folder, clock=clock, watcher=ports.watcher, may_delete=job.may_delete)
             try:
                 player.play(job.scenario, job.values, browser, ports.markers, result)
             finally:

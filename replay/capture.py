@@ -9,33 +9,25 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Literal
+from typing import Literal
 
 from replay.capture_interface import InterfaceError, interface_to
 from replay.capture_probe import PROBE_BYTES, PROBE_FILTER, Probe
+from replay.capture_process import END_S, CaptureProcess
 from replay.capture_programs import (
     CaptureDiskFullError,
     CaptureDroppedError,
     CaptureError,
     CaptureNotPermittedError,
     CaptureProgramMissingError,
-    Counts,
     Wanted,
-    command,
-    complaint,
-    counts_of,
     disk_full,
     filter_of,
-    is_ready,
     not_permitted,
 )
 from sidecar.model.faults import UsageFault
@@ -57,7 +49,7 @@ __all__ = [
 SNAPLEN = 256
 #: the kernel's buffer: a second and more of a full gigabit of packets cut to SNAPLEN
 BUFFER_MIB = 64
-_START_S, _END_S = 20.0, 30.0
+_START_S = 20.0
 #: how long a probe may take to appear: dumpcap is handed packets every 0.25 s and writes every 0.5 s, tcpdump does both at once;
 #: at the end, what a slow disk has not taken yet comes before it
 _FIRST_PROBE_S, _LAST_PROBE_S, _LOOK_S, _AGAIN_S = 6.0, 30.0, 0.02, 2.0
@@ -65,7 +57,6 @@ _FIRST_PROBE_S, _LAST_PROBE_S, _LOOK_S, _AGAIN_S = 6.0, 30.0, 0.02, 2.0
 _ROOM = 64 * 1024
 #: without a probe: twice the longest of those times
 _DRAIN_S = 2.5
-_LINES = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +127,7 @@ class Capture:
         self._program = program
         self._buffer_mib = buffer_mib
         self._mono_s = mono_s
-        self._running: _Running | None = None
+        self._running: CaptureProcess | None = None
         self._proven = False
         self._probes = 0
         self.result: CaptureResult | None = None
@@ -159,7 +150,7 @@ class Capture:
         interface = self._interface or interface_to(self._addresses)
         self._out.unlink(missing_ok=True)
         wanted = Wanted(interface, self._filter, self._out, self._snaplen, self._buffer_mib)
-        self._running = running = _Running(program, interface, wanted)
+        self._running = running = CaptureProcess(program, interface, wanted)
         try:
             running.wait_ready(_START_S)
             self._proven = self._prove(running, _FIRST_PROBE_S)
@@ -179,7 +170,7 @@ class Capture:
                 raise CaptureError(
                     f"the last packets were not written within {_LAST_PROBE_S:g} s", "give the machine more room, then repeat"
                 )
-            counts = running.end(_END_S)
+            counts = running.end(END_S)
         finally:
             self.abort()
         if counts.dropped:
@@ -204,7 +195,7 @@ class Capture:
         if running is not None:
             running.kill()
 
-    def _prove(self, running: _Running, within_s: float) -> bool:
+    def _prove(self, running: CaptureProcess, within_s: float) -> bool:
         """Whether a probe that is sent now has been written within that time; raises when the program ends meanwhile."""
         probe = Probe(running.interface, self._out)
         if not probe.send():
@@ -224,91 +215,3 @@ class Capture:
             self._probes += probe.sent
             return True
         return False
-
-
-class _Running:
-    """The program while it runs, below a reaper (Linux): it ends with us, and a Ctrl-C on the terminal does not reach it."""
-
-    def __init__(self, program: str, interface: str, wanted: Wanted) -> None:
-        self.program = program
-        self.interface = interface
-        self._lines: deque[str] = deque(maxlen=_LINES)
-        self._changed = threading.Condition()
-        self._ready = self._ended = False
-        before = [sys.executable, "-I", str(Path(__file__).with_name("reaper.py"))] if sys.platform == "linux" else []
-        try:
-            self._process = subprocess.Popen(
-                [*before, *command(program, wanted)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
-                env={**os.environ, "LC_ALL": "C"},
-                start_new_session=True,
-            )
-        except PermissionError as error:
-            raise not_permitted(program) from error
-        except OSError as error:
-            raise CaptureError(f"{Path(program).name} does not start ({error.strerror})", "try it by hand") from error
-        assert self._process.stderr is not None  # noqa: S101  (a pipe was asked for)
-        self._reader = threading.Thread(target=self._read, args=(self._process.stderr,), name="capture-words", daemon=True)
-        self._reader.start()
-
-    def wait_ready(self, within_s: float) -> None:
-        """Wait until it says that it captures; raises CaptureError when it ends instead, or is silent."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or self._ended, within_s)
-            if self._ended:
-                raise complaint(self.program, list(self._lines), self.interface)
-            if not self._ready:
-                raise CaptureError(f"{Path(self.program).name} did not begin within {within_s:g} s", "try it by hand")
-
-    def pause(self, seconds: float) -> None:
-        """Wait; raises CaptureError when it ends meanwhile."""
-        with self._changed:
-            if self._changed.wait_for(lambda: self._ended, seconds):
-                raise complaint(self.program, list(self._lines), self.interface)
-
-    def end(self, within_s: float) -> Counts:
-        """Tell it to end, and what it counted. Raises CaptureError when it does not end, or counts nothing."""
-        self._tell()
-        with self._changed:
-            self._changed.wait_for(lambda: self._ended, within_s)
-            if not self._ended:
-                raise CaptureError(f"{Path(self.program).name} did not end within {within_s:g} s", "repeat")
-            lines = list(self._lines)
-        counts = counts_of(lines)
-        if counts is None:
-            raise complaint(self.program, lines, self.interface)
-        return counts
-
-    def kill(self) -> None:
-        """End it if it runs, and clear up after it."""
-        self._tell()
-        if self._process.poll() is None:
-            try:
-                self._process.wait(_END_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._reader.join(_END_S)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-
-    def _tell(self) -> None:
-        """Tell it to end: the reaper does when its input is closed."""
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        if sys.platform != "linux":
-            self._process.terminate()
-
-    def _read(self, words: IO[str]) -> None:
-        for line in words:
-            with self._changed:
-                self._lines.append(line.rstrip())
-                self._ready = self._ready or is_ready(line)
-                self._changed.notify_all()
-        with self._changed:
-            self._ended = True
-            self._changed.notify_all()

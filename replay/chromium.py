@@ -33,6 +33,10 @@ _ARGUMENTS = (
 )
 
 
+#: what Chromium makes in its folder for temporary files, and the longest path that a socket may have on every system
+_SOCKET, _LONGEST_SOCKET = "/org.chromium.Chromium.scoped_dir.XXXXXX/SingletonSocket", 103
+
+
 class BrowserMissingError(UsageFault):
     """Chromium or its driver is not installed."""
 
@@ -61,9 +65,11 @@ class BrowserPaths:
         which: Callable[[str], str | None] = shutil.which,
     ) -> BrowserPaths:
         """Given paths first, then SE_CHROMEDRIVER, then PATH; raises BrowserMissingError that names the package."""
-        found_driver = which(driver or environment.get("SE_CHROMEDRIVER") or "chromedriver")
+        wanted = driver or environment.get("SE_CHROMEDRIVER") or "chromedriver"
+        found_driver = which(wanted)
         if found_driver is None:
-            raise BrowserMissingError("chromedriver is not there", "install the package chromium-driver, or set SE_CHROMEDRIVER")
+            remedy = "install the package chromium-driver, or give --chromedriver (or SE_CHROMEDRIVER)"
+            raise BrowserMissingError(f"{wanted} is not there", remedy)
         found_browser = next(filter(None, map(which, (browser,) if browser else _NAMES)), None)
         if found_browser is None:
             raise BrowserMissingError(f"{browser or 'Chromium'} is not there", "install the package chromium, or give --chromium")
@@ -89,14 +95,20 @@ class BrowserOptions:
 
 
 class ReapedService(Service):
-    """The driver below `replay/reaper.py`, in a process group of its own: a Ctrl-C does not reach it, and no process stays."""
+    """The driver below `replay/reaper.py`, in a process group of its own: a Ctrl-C does not reach it, and no process stays.
 
-    def __init__(self, driver: str) -> None:
+    It and its browser leave their temporary files in the folder `temporary`, unless its path is too long for the browser's socket
+    there: Chromium does not start then.
+    """
+
+    def __init__(self, driver: str, temporary: Path) -> None:
         reaper = Path(__file__).with_name("reaper.py")
         self._before = ["-I", str(reaper), driver] if sys.platform == "linux" else []
         program = sys.executable if self._before else driver
         # Without SE_CHROMEDRIVER, which would replace the program.
         environment = {name: value for name, value in os.environ.items() if name != "SE_CHROMEDRIVER"}
+        if len(str(temporary) + _SOCKET) <= _LONGEST_SOCKET:
+            environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
         super().__init__(program, env=environment, popen_kw={"start_new_session": True}, driver_path_env_key="-")
 
     def send_remote_shutdown_command(self) -> None:

@@ -31,12 +31,12 @@ from replay.campaign_summary import write_summary
 from replay.chromium import BrowserOptions, host_of, plain_origins
 from replay.cli_options import MARKERS, parser, sigterm_as_interrupt
 from replay.grid import NO_PROGRAMS
-from replay.http.choice import browser_paths, player, quiet
+from replay.harm import check_scenario
+from replay.http.choice import asked_for, browser_paths, player, quiet, requests_file
 from replay.player import Time
 from replay.report.ending import show_usage
 from replay.route import Route, trace
 from replay.safety import VARIABLE, accounts, check_host, what_it_would_do
-from replay.scenario import load_scenario
 from replay.scenario_shape import Scenario
 from replay.schedule_cli import scheduled, sidecar_of
 from replay.schedule_run import Between, Stop
@@ -74,7 +74,7 @@ def once(arguments: Namespace, token: str, *, stop: Stop | None = None, check: b
     attempt with StoppedError; without it SIGTERM does what Ctrl-C does.
     """
     asked = sidecar_of(arguments.sidecar, os.environ, arguments.markers or MARKERS)
-    scenario = load_scenario(arguments.scenario)
+    scenario = asked_for(arguments)
     given = pairs_of(arguments.set)
     Values(scenario, given, os.environ)  # a parameter that it does not have is said at once
     site = arguments.url.rstrip("/")
@@ -86,6 +86,7 @@ def once(arguments: Namespace, token: str, *, stop: Stop | None = None, check: b
     if arguments.dry_run:
         print(_dry_run(arguments, scenario, wanted, variables), end="")
         return 0
+    check_scenario(scenario, may_delete=arguments.may_delete)
     cast = cast_of(arguments, scenario, given, os.environ, variables)
     plan = Plan(
         scenario=scenario,
@@ -105,6 +106,7 @@ def once(arguments: Namespace, token: str, *, stop: Stop | None = None, check: b
             route_changes=arguments.route_changes,
         ),
         hidden=cast.users[0].hidden,
+        may_delete=arguments.may_delete,
     )
     if check:
         return 0
@@ -130,6 +132,10 @@ def _play(arguments: Namespace, plan: Plan, cast: Cast, folder: RunFolder, progr
     def traced(method: str) -> Route:
         return trace(folder.manifest.host, port=port_of(folder.manifest.site), method=method)
 
+    play = player(arguments, plan, quiet(ports), progress.say)
+    if (recorded := _requests_hash(arguments, plan.scenario)) != folder.manifest.requests_sha256:  # it was made just now
+        folder.manifest.requests_sha256 = recorded
+        folder.save_manifest()
     tools = Tools(
         ports=ports,
         channel=channel,
@@ -137,7 +143,7 @@ def _play(arguments: Namespace, plan: Plan, cast: Cast, folder: RunFolder, progr
         progress=progress,
         trace=traced if arguments.route else None,
         clock=clock,
-        play=player(arguments, plan, quiet(ports), os.environ, progress.say),
+        play=play,
     )
     if (tagger := tagger_for(arguments, folder.manifest, token)) is not None:
         tools = tagged(tools, tagger)
@@ -167,6 +173,17 @@ def scenario_hash(scenario: Scenario) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
+def _requests_hash(arguments: Namespace, scenario: Scenario) -> str:
+    """What the recording of `--engine http` holds, whatever its file is called; empty where there is none (yet)."""
+    file = requests_file(arguments, scenario.name)
+    if arguments.engine != "http" or not file.exists():
+        return ""
+    from replay.http.engine import recording_hash  # its client takes a while to import, and nobody else needs it
+    from replay.http.recording import Recording
+
+    return recording_hash(Recording.load(file))
+
+
 def _manifest(arguments: Namespace, scenario: Scenario, given: Mapping[str, str], site: str, host: str) -> Manifest:
     run = arguments.run_id or time.strftime("run-%Y%m%dT%H%M%SZ", time.gmtime())
     if not _NAME.fullmatch(run):
@@ -191,6 +208,8 @@ def _manifest(arguments: Namespace, scenario: Scenario, given: Mapping[str, str]
         repetitions=arguments.repetitions,
         markers=arguments.markers or MARKERS,
         tagger=arguments.tagger,
+        engine=arguments.engine,
+        requests_sha256=_requests_hash(arguments, scenario),
         created_ns=time.time_ns(),
         versions=versions(),
     )
@@ -211,6 +230,7 @@ def _dry_run(arguments: Namespace, scenario: Scenario, wanted: Manifest, variabl
         variables=variables,
         folder=str(arguments.out / wanted.run),
         notes=notes,
+        may_delete=arguments.may_delete,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from replay.harm import OPTION as MAY_DELETE
 from replay.safety import VARIABLE
 from replay.scenario import names
 from replay.schedule_cli import add_options
@@ -59,6 +60,7 @@ def parser() -> ArgumentParser:
     add("--deliver", type=Path, metavar="DIR", help="only tell the sidecar what it has not got of this run, or of all runs there")
     add("--allow-host", action="append", default=[], metavar="HOST", help=f"may be played on; also in {VARIABLE}; repeatable")
     add("--yes-this-host", action="store_true", help="play on the host of --url although it is not allowed otherwise")
+    add(MAY_DELETE, action="store_true", help="press also what deletes something on the site, where the scenario does")
     add(
         "--trust",
         action="append",

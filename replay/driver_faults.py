@@ -37,5 +37,6 @@ def translated() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, without its stack."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """What an error says, without its stack and without what Selenium puts around it."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return line.removeprefix("Message: ").partition("; For documentation on this error")[0].rstrip(".;: ")[:200]

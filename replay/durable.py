@@ -26,7 +26,7 @@ def write_whole(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise disk_fault(error) from error
+        raise disk_fault(error, path) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -44,7 +44,7 @@ def move_whole(source: Path, target: Path) -> None:
         sync_folder(source.parent)
         sync_folder(target.parent)
     except OSError as error:
-        raise disk_fault(error) from error
+        raise disk_fault(error, target) from error
 
 
 def sync_folder(folder: Path) -> None:

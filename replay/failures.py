@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from replay.expectations import RefusedError
@@ -12,11 +13,13 @@ from replay.sight import NotReadyError
 from sidecar.model.faults import Fault, UsageFault
 
 Kind = Literal[
-    "connection", "site", "element", "browser", "clock", "capture", "account", "certificate", "version", "permission", "disk"
-]
+    "connection", "site", "element", "browser", "clock", "capture",
+    "scenario", "account", "certificate", "version", "permission", "disk",
+]  # fmt: skip
 #: what may be over soon: played again with growing pauses until `--timeout` is over
 WAITED_FOR: frozenset[Kind] = frozenset({"connection"})
-#: what may go better the next time: played again, at most `--attempts` times in all; every other kind ends the campaign
+#: what may go better the next time: played again, at most `--attempts` times in all; every other kind ends the campaign.
+#: An `element` is one that is missing at that moment; a `scenario` that cannot be played is the same at every attempt.
 TRIED_AGAIN: frozenset[Kind] = frozenset({"site", "element", "browser", "clock", "capture"})
 #: what a proxy answers while the server behind it is away
 _AWAY = (502, 503, 504)
@@ -32,6 +35,11 @@ class Failure:
     remedy: str
     step: int | None = None
     name: str | None = None
+
+    @property
+    def where(self) -> str:
+        """The step in words, to be put behind `failed`; empty outside of a scenario."""
+        return f" at step {self.step} ({self.name})" if self.step is not None else ""
 
     def __str__(self) -> str:
         return f"{self.what}: {self.remedy}"
@@ -74,9 +82,10 @@ def page_failure(code: str) -> Fault:
     return ConnectionFailedError(f"the site cannot be reached ({name})", "look at the network and the site")
 
 
-def disk_fault(error: OSError) -> DiskError:
-    """A clear line for what the operating system says about a file."""
-    name = f" to {error.filename}" if error.filename else ""
+def disk_fault(error: OSError, path: Path | None = None) -> DiskError:
+    """A clear line for what the operating system says about a file; `path` where that does not name it."""
+    about = error.filename or path
+    name = f" to {about}" if about else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskError(f"there is no room to write{name}", "make room, then give the same command again")
     return DiskError(f"a result cannot be written{name} ({error.strerror or error})", "correct that, then give the same command")
@@ -97,7 +106,7 @@ def failure_of(
     if isinstance(error, NotReadyError):
         return Failure(kind="site", what=str(error), remedy="play again", step=number, name=name)
     if kind is None:
-        kind = getattr(error, "kind", "element")
+        kind = getattr(error, "kind", "scenario" if isinstance(error, UsageFault) else "element")
     what, remedy = error.what, error.remedy
     assert kind is not None  # noqa: S101 (errors of ours that name a kind name one)
     if isinstance(error, RefusedError):

@@ -98,10 +98,14 @@ def traceparent(session: str, action_id: str = NO_ACTION) -> str:
 
 
 class Player:
-    """Plays scenarios on one site; `evidence` is the folder for the screenshot of a failure."""
+    """Plays scenarios on one site; `evidence` is the folder for the screenshot of a failure.
 
-    def __init__(self, *, site: str, evidence: Path, clock: Time, watcher: Watcher) -> None:
+    What deletes something on the site is pressed only with `may_delete`.
+    """
+
+    def __init__(self, *, site: str, evidence: Path, clock: Time, watcher: Watcher, may_delete: bool = False) -> None:
         self._site = site.rstrip("/")
+        self._may_delete = may_delete
         self._evidence = evidence
         self._clock = clock
         self._watcher = watcher
@@ -126,6 +130,7 @@ class Player:
             random=chance,
             pause=self._clock.pause,
             speed=speed,
+            may_delete=self._may_delete,
         )
         browser.watch(Path(__file__).with_name("watch.js").read_text(encoding="utf-8"))
         browser.label(traceparent(result.session))

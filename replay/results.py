@@ -55,7 +55,8 @@ class Repetition:
     `route` counts the routes of the run from 1: all finished repetitions have the same. `screenshot` is the picture taken at a
     failure, `capture` what the capture said about itself, None without one. Times are nanoseconds of this machine's wall clock;
     `clock_offset_ns` leads to the sidecar's, where it was known. `users` is None but for the result over many virtual users
-    (`replay.users_crowd`), which has user 0 and no steps and actions: those are in the users' own results.
+    (`replay.users_crowd`), which has user 0 and no steps and actions: those are in the users' own results. `late` says by how
+    much requests were begun later than planned (`replay.http.played.Played.lateness`); None where a browser begins them.
     """
 
     run: str
@@ -80,6 +81,7 @@ class Repetition:
     clock_offset_ns: int | None = None
     clock_offset_error_ns: int | None = None
     users: Mapping[str, Any] | None = None
+    late: Mapping[str, float] | None = None
 
     @property
     def error(self) -> str | None:

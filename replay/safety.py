@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from replay.harm import OPTION, deleting_steps
 from replay.scenario_shape import Scenario, Step
 from sidecar.model.faults import UsageFault
 
@@ -54,7 +55,15 @@ def creates(scenario: Scenario) -> list[str]:
 
 
 def what_it_would_do(
-    scenario: Scenario, *, site: str, setup: str, sessions: int, variables: Sequence[str], folder: str, notes: Sequence[str]
+    scenario: Scenario,
+    *,
+    site: str,
+    setup: str,
+    sessions: int,
+    variables: Sequence[str],
+    folder: str,
+    notes: Sequence[str],
+    may_delete: bool = False,
 ) -> str:
     """The text of a dry run."""
     made = creates(scenario)
@@ -64,6 +73,7 @@ def what_it_would_do(
         f"account   from {', '.join(variables) or 'nowhere: the scenario logs nobody in'}",
         f"sessions  {sessions}, each with a log-in of its own",
         f"creates   {', '.join(made) + ': data of its own' if made else 'nothing: it only looks and downloads'}",
+        f"deletes   {_deletes(scenario, may_delete=may_delete)}",
         f"results   {folder}",
         *notes,
         "steps",
@@ -71,6 +81,13 @@ def what_it_would_do(
         "Nothing was done: this was a dry run.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _deletes(scenario: Scenario, *, may_delete: bool) -> str:
+    found = "; ".join(f"step {step.number}: {_step(step)}" for step in deleting_steps(scenario))
+    if not found:
+        return f"nothing by what its steps say{'' if may_delete else '; what turns out to delete is not pressed'}"
+    return f"{found}{'' if may_delete else f': refused without {OPTION}'}"
 
 
 def _step(step: Step) -> str:

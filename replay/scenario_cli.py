@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from replay.http.har_import import HAR, import_archive
 from replay.scenario import load_raw, load_scenario, names, parse, scenario_file
 from replay.scenario_export import to_side
 from replay.scenario_import.actions import read_map
@@ -21,6 +22,7 @@ from sidecar.model.faults import Fault, UsageFault
 EXAMPLE = """examples:
   tracemark scenario import reading.side --out reading.yaml
   tracemark scenario import recording.json --out reading.json --action-map 4=login,9=filter_search
+  tracemark scenario import session.har --out session.requests.json
   tracemark scenario show radiologist
   tracemark scenario export researcher --to researcher.side --site https://xnat.example.org
 """
@@ -38,10 +40,13 @@ def parser() -> argparse.ArgumentParser:
     importing = commands.add_parser(
         "import",
         help="make a scenario of a recording",
-        description="Reads Selenium IDE's .side, the DevTools Recorder's .json, markers of a session as .jsonl, or a scenario.",
+        description="Reads Selenium IDE's .side, the DevTools Recorder's .json, markers of a session as .jsonl, or a scenario. "
+        "An HTTP archive (.har) becomes a file of requests (.requests.json), for `tracemark replay FILE --engine http`.",
     )
     importing.add_argument("file", type=Path, metavar="FILE")
-    importing.add_argument("--out", type=Path, metavar="FILE", help=".json or .yaml; a folder for several tests (default: print)")
+    importing.add_argument(
+        "--out", type=Path, metavar="FILE", help=".json, .yaml or (of .har) .requests.json; a folder (default: print)"
+    )
     importing.add_argument("--test", metavar="NAME", help="the test of a .side to take (default: each becomes a scenario)")
     importing.add_argument("--session", metavar="ID", help="the session of a file of markers to take")
     importing.add_argument("--role", help="whose work it is (default: told from the actions)")
@@ -123,6 +128,8 @@ def _import(arguments: argparse.Namespace) -> int:
         leave_out=arguments.leave_out,
         actions=read_map(arguments.action_map),
     )
+    if arguments.file.suffix.lower() == HAR:
+        return import_archive(arguments.file, arguments.out, site=wishes.site, role=wishes.role, actions=wishes.actions)
     found = import_file(arguments.file, wishes)
     out: Path | None = arguments.out
     several = len(found) > 1

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from replay.harm import PRESSING, check_element
 from replay.locate import Found, Locator, look
 from replay.scenario_shape import Step
 from replay.settle import Waiter
@@ -59,7 +60,10 @@ class Hands(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """What a step is played with. `speed` divides all pauses; `site` is the address without a slash at its end."""
+    """What a step is played with. `speed` divides all pauses; `site` is the address without a slash at its end.
+
+    Without `may_delete` nothing is pressed that deletes (`replay.harm`).
+    """
 
     eyes: Eyes
     hands: Hands
@@ -69,6 +73,7 @@ class Stage:
     random: random.Random
     pause: Callable[[float], None]
     speed: float
+    may_delete: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,4 +110,7 @@ def aim(stage: Stage, step: Step, *, onto: bool = False) -> Found:
         obstacle = stage.hands.aim(found.element, at)
         return (None, f"{found.locator} {obstacle}") if obstacle else (found, "")
 
-    return stage.waiter.until(attempt, step.timeout_s)
+    aimed = stage.waiter.until(attempt, step.timeout_s)
+    if step.kind in PRESSING and not onto:
+        check_element(stage.eyes, aimed.element, may_delete=stage.may_delete)
+    return aimed

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from replay.expectations import RefusedError
+from replay.harm import check_element, check_path
 from replay.locate import Found
 from replay.scenario_shape import ScenarioError, Step
 from replay.settle import NotSettledError
@@ -30,8 +30,10 @@ return {flat: list.multiple || list.size > 1, unfolded, options: [...list.option
 
 def open_path(stage: Stage, step: Step, start: Start) -> Played:
     """Type the address of a page of the site."""
+    path = stage.values.fill(step.text)
+    check_path(path, may_delete=stage.may_delete)
     start()
-    stage.hands.go(stage.site + stage.values.fill(step.text))
+    stage.hands.go(stage.site + path)
     return Played()
 
 
@@ -102,6 +104,7 @@ def press(stage: Stage, step: Step, start: Start) -> Played:
             stage.hands.click()
             stage.hands.keys("{END}")
     else:
+        check_element(stage.eyes, None, may_delete=stage.may_delete)
         start()
     stage.hands.keys(stage.values.fill_keys(step.text))
     return Played(found=found)
@@ -174,7 +177,7 @@ def choose_file(stage: Stage, step: Step, start: Start) -> Played:
     """Choose a file of this machine, also in a field that the page hides behind a button."""
     file = Path(stage.values.fill(step.text)).expanduser().resolve()
     if not file.is_file():
-        raise RefusedError(f"there is no file {file}", "correct the path, or give it with --set")
+        raise ScenarioError(f"there is no file {file}", "correct the path, or give it with --set")
     found = find(stage, step, hidden=True)
     start()
     stage.hands.choose_file(found.element, str(file))

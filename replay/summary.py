@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,10 +9,10 @@ from typing import Any, Literal
 
 from replay.results import Repetition
 from sidecar.model.catalogue import load_catalogue
+from sidecar.model.display import aligned, digits, rate_unit
 
 #: the row over a whole session, from its first packet to its last one
 SESSION = "session"
-_UNITS = ("B/s", "kB/s", "MB/s", "GB/s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,19 +98,10 @@ def rows_of(played: Iterable[tuple[Repetition, Transfers]]) -> tuple[Row, ...]:
 
 def table(summary: Summary) -> str:
     """The summary for a terminal: a table per run as the sidecar's own tables look, then what a reader must know."""
-    heads = [column[0].partition("\n")[::2] for column in _COLUMNS]
     lines = [[show(row) for _, show in _COLUMNS] for row in summary.rows]
-    cells = [[top for top, _ in heads], [below for _, below in heads], *lines]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-
-    def line(texts: Sequence[str]) -> str:
-        padded = [text.rjust(wide) if at else text.ljust(wide) for at, (text, wide) in enumerate(zip(texts, widths, strict=True))]
-        return "  ".join(padded).rstrip()
-
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
     of = f"{summary.finished} of {summary.wanted} repetitions"
     title = f"{summary.run}: {summary.scenario}, setup {summary.setup}, {of}"
-    return "\n".join([title, line(cells[0]), line(cells[1]), rule, *(line(texts) for texts in lines), *_notes(summary), ""])
+    return "\n".join([title, aligned([head for head, _ in _COLUMNS], lines) + "\n".join([*_notes(summary), ""])])
 
 
 def _notes(summary: Summary) -> list[str]:
@@ -127,14 +117,18 @@ def _notes(summary: Summary) -> list[str]:
     if summary.users > 1:
         notes.append(f"{summary.users} users in each repetition, each a session in its folder user-NN/.")
     if summary.failed_users:
-        notes.append(f"{summary.failed_users} sessions of users failed; they are in no row.")
+        notes.append(f"{_count(summary.failed_users, 'session')} of users failed, and in no row.")
     if summary.failed:
-        notes.append(f"{summary.failed} attempts failed; their evidence is in the folder failed/.")
+        notes.append(f"{_count(summary.failed, 'attempt')} failed; the evidence is in the folder failed/.")
     if summary.discarded:
-        notes.append(f"{summary.discarded} repetitions do not count because the route changed; they are in discarded/.")
+        notes.append(f"Not counted because the route changed: {_count(summary.discarded, 'repetition')}, in discarded/.")
     if summary.route is not None:
         notes.append(f"Route: {summary.route}")
     return notes
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _row(action: str, values: Sequence[tuple[float, Mapping[str, Any] | None]]) -> Row:
@@ -164,21 +158,12 @@ def _label(row: Row) -> str:
 def _rate(value: float | None) -> str:
     if value is None:
         return "-"
-    unit = 0
-    while value >= 1000 and unit < len(_UNITS) - 1:
-        value /= 1000
-        unit += 1
-    return f"{_digits(value)} {_UNITS[unit]}"
-
-
-def _digits(value: float) -> str:
-    if value == 0:
-        return "0"
-    return f"{value:.{min(3, max(0, 2 - math.floor(math.log10(abs(value)))))}f}"
+    scale, unit = rate_unit(value)
+    return f"{digits(value / scale)} {unit}"
 
 
 def _quartiles(value: Quartiles | None) -> str:
-    return "-" if value is None else f"{_digits(value.median)} ({_digits(value.q1)}-{_digits(value.q3)})"
+    return "-" if value is None else f"{digits(value.median)} ({digits(value.q1)}-{digits(value.q3)})"
 
 
 _COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from replay.results import ActionResult
@@ -27,11 +28,16 @@ class Told:
     begin_ns: int
     end_ns: int | None
     cancelled: bool = False
+    ticks: int | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """One action: both times None where the extension missed it, errors are told minus true."""
+    """One action: both times None where the extension missed it, errors are told minus true.
+
+    `parts`: as how many actions it was told, because the replayer's input paused in it for longer than ends such an action.
+    """
 
     action: str
     found: bool
@@ -39,11 +45,15 @@ class Compared:
     begin_ns: int
     begin_error_ms: float | None = None
     end_error_ms: float | None = None
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One action over all repetitions; errors are medians and 95th percentiles of their sizes, None where nothing was found."""
+    """One action over all repetitions; errors are medians and 95th percentiles of their sizes, None where nothing was found.
+
+    `split`: how many of those found were told in parts.
+    """
 
     action: str
     true: int
@@ -54,6 +64,7 @@ class Row:
     begin_p95_ms: float | None
     end_p50_ms: float | None
     end_p95_ms: float | None
+    split: int = 0
 
 
 def told_actions(markers: Iterable[Marker]) -> list[Told]:
@@ -67,17 +78,26 @@ def told_actions(markers: Iterable[Marker]) -> list[Told]:
         finish = finishes.get(action_id)
         end_ns = None if finish is None else begin.wall_ns + finish.mono_ns - begin.mono_ns
         cancelled = finish is not None and finish.phase == "cancel"
-        found.append(Told(action=begin.action, begin_ns=begin.wall_ns, end_ns=end_ns, cancelled=cancelled))
+        ticks = finish.attributes.get("ticks") if finish is not None else None
+        told = Told(
+            action=begin.action,
+            begin_ns=begin.wall_ns,
+            end_ns=end_ns,
+            cancelled=cancelled,
+            ticks=ticks if isinstance(ticks, int) else None,
+        )
+        found.append(told)
     return sorted(found, key=lambda told: told.begin_ns)
 
 
 def compare(truths: Iterable[ActionResult], told: Iterable[Told]) -> list[Compared]:
     """Each true action with the nearest told one of its name, the nearest pairs first; what is left over is wrong.
 
-    Only what was completed counts, on both sides.
+    Only what was completed counts, on both sides. What is over after a silence (scrolling) may be told in parts: on a busy
+    machine a step's wheel may stand still for that long, and the extension then rightly tells another action.
     """
     done = [true for true in truths if true.outcome == "completed" and true.duration_ns is not None]
-    free = [one for one in told if one.end_ns is not None and not one.cancelled]
+    free = _joined(done, [one for one in told if one.end_ns is not None and not one.cancelled])
     pairs = sorted(
         (abs(one.begin_ns - true.begin_ns), at, place)
         for at, true in enumerate(done)
@@ -92,6 +112,37 @@ def compare(truths: Iterable[ActionResult], told: Iterable[Told]) -> list[Compar
     left = [one for place, one in enumerate(free) if place not in partner.values()]
     compared += [Compared(action=one.action, found=False, wrong=True, begin_ns=one.begin_ns) for one in left]
     return sorted(compared, key=lambda one: one.begin_ns)
+
+
+def _joined(done: Sequence[ActionResult], told: Sequence[Told]) -> list[Told]:
+    """The same with the parts of one true action as one."""
+    left = list(told)
+    for true in done:
+        parts = [one for one in left if _lies_in(one, true)]
+        if len(parts) > 1 and _are_parts(parts, true):
+            left = [one for one in left if one not in parts]
+            left.append(replace(parts[0], end_ns=parts[-1].end_ns, parts=len(parts)))
+    return sorted(left, key=lambda one: one.begin_ns)
+
+
+def _lies_in(one: Told, true: ActionResult) -> bool:
+    if one.action != true.action or one.end_ns is None or true.duration_ns is None:
+        return False
+    return true.begin_ns <= one.begin_ns and one.end_ns <= true.begin_ns + true.duration_ns
+
+
+def _are_parts(parts: Sequence[Told], true: ActionResult) -> bool:
+    """Whether they are the whole of it, notch for notch, and so far from each other that each had to be over before the next."""
+    silence_ns = _silence_ns(true.action)
+    apart = [after.begin_ns - (before.end_ns or 0) for before, after in pairwise(parts)]
+    whole = sum(one.ticks or 0 for one in parts) == true.attributes.get("ticks")
+    return whole and silence_ns is not None and min(apart) > silence_ns
+
+
+def _silence_ns(action: str) -> int | None:
+    """After how long without input an action of this name is over; None where something else ends it."""
+    ends = load_catalogue()[action].dom["end"]
+    return next((round(end["after_ms"] * 1e6) for end in ends if end["by"] == "timer"), None)
 
 
 def rows_of(compared: Sequence[Compared]) -> list[Row]:
@@ -111,6 +162,8 @@ def table(rows: Sequence[Row]) -> str:
         begin = f"{_show(row.begin_p50_ms):>10} {_show(row.begin_p95_ms):>6}"
         end = f"{_show(row.end_p50_ms):>8} {_show(row.end_p95_ms):>6}"
         lines.append(f"{name:18} {row.true:5} {row.found:6} {row.missed:7} {row.wrong:6} {begin} {end}")
+    if rows and rows[-1].split:
+        lines.append(f"{rows[-1].split} of them in parts: the replayer's wheel stood still for longer than ends a scroll.")
     return "\n".join(lines) + "\n"
 
 
@@ -134,6 +187,7 @@ def _pair(true: ActionResult, told: Told | None) -> Compared:
         begin_ns=true.begin_ns,
         begin_error_ms=(told.begin_ns - true.begin_ns) / 1e6,
         end_error_ms=(told.end_ns - true.begin_ns - true.duration_ns) / 1e6,
+        parts=told.parts,
     )
 
 
@@ -151,6 +205,7 @@ def _row(name: str, compared: Sequence[Compared]) -> Row:
         begin_p95_ms=_at(begins, 95),
         end_p50_ms=_at(ends, 50),
         end_p95_ms=_at(ends, 95),
+        split=sum(one.parts > 1 for one in true),
     )
 
 

@@ -26,6 +26,8 @@ from replay.users_folder import user_name
 from replay.values import Values
 from sidecar.model.faults import Fault
 
+#: requests that are begun so much too late are another load than the one that was asked for
+LATE_MS = 100.0
 #: plays one session: its job, and what is to be done with its ports before
 Session = Callable[[Job, Callable[[Ports], Ports]], Repetition]
 
@@ -97,6 +99,7 @@ class Crowd:
             "failed": [one.user for one in results if one.failure is not None],
             "arrivals": self._pattern.text,
             "schedule_s": [round(at_s, 3) for at_s in schedule],
+            **self._lateness(results),
         }
         if results:
             first = results[0]
@@ -156,6 +159,17 @@ class Crowd:
         result.save(own.folder)
         watch.ended(result)
         return result
+
+    def _lateness(self, results: Sequence[Repetition]) -> dict[str, float]:
+        """By how much requests were begun too late, where this machine begins them: said, and kept beside the schedule."""
+        known = sorted(one.late["p95_ms"] for one in results if one.late is not None and "p95_ms" in one.late)
+        if not known:
+            return {}
+        middle, worst = known[len(known) // 2], known[-1]
+        doubt = ": too many users for this machine, their load is not what it should be" if middle > LATE_MS else ""
+        late = f"{middle:.1f} ms (95 % of a user's; at worst {worst:.1f} ms)"
+        self._progress.say(f"requests of {len(known)} users were begun late by {late}{doubt}")
+        return {"late_p95_ms": middle, "late_p95_worst_ms": worst}
 
     @contextmanager
     def _recording(self, job: Job) -> Iterator[Recording | None]:

@@ -12,7 +12,7 @@ The map of the package, in reading order:
     ship/         the journal delivered to InfluxDB
     web/          the HTTP API and the live page
     report/       tables and the self-contained report
-    cli/          one module per command; __main__.py is the table of them
+    cli/          one module per command (what `check` looks at is in check_*.py); __main__.py is the table of them
 """
 
 __version__ = "0.1.0"

@@ -23,7 +23,11 @@ class Command:
 
 COMMANDS: tuple[Command, ...] = (
     Command("serve", "sidecar.cli.serve", "run the sidecar: collectors, marker channel, journal, shipping, HTTP"),
-    Command("check", "sidecar.cli.check", "look at Docker, cgroups, logs, XNAT, InfluxDB and ports; a line each"),
+    Command(
+        "check",
+        "sidecar.cli.check",
+        "look at Docker, cgroups, logs, XNAT, stores, boards, clocks, ports; what to do, a line each",
+    ),
     Command("usage", "sidecar.cli.usage", "what each action cost (tables, JSON or CSV)"),
     Command("capacity", "sidecar.cli.capacity", "how many users fit, and what ends first, with an interval"),
     Command(

@@ -1,9 +1,9 @@
 // Which of the browser's downloads, or of the site's answers that are files, is which action: pure. Of a download only its id, size,
 // state, origin and end are looked at, of an answer its path, status and length; no name.
 
-import "./rules.js";
+import { fitting } from "./page_rules.js";
 
-const { below, fitting } = globalThis.tracemark;
+const { below } = globalThis.tracemark;
 
 /** A download may be told by the browser a little before the page's message about the click arrives. */
 const EARLY_MS = 5000;

@@ -1,5 +1,5 @@
-// How actions are known to be over: a few reactions for each way of ending. Pure; the tagger owns the actions `a`; times are
-// milliseconds of the document's monotonic clock.
+// How actions are known to be over: a few reactions for each way of ending; `due`: when it would be if nothing more came. Pure; the
+// tagger owns the actions `a`; times are milliseconds of the document's monotonic clock.
 (() => {
   const own = (globalThis.tracemark ??= {});
   const EARLY_MS = 5;
@@ -7,14 +7,14 @@
   const STALLED_MS = 15000; // an incomplete scan is given up after so long without a slice
   const HELD_MS = 100;
   const ECHO_MS = 250;
-  const LATE_MS = 250; // a busy page hears of an input so late
+  const LATE_MS = 250; // a busy page hears so late of an input or a request
+  const LOOK_MS = 1000; // a state that tells nobody when it changes is looked at so often
 
   /** login, logout, a submitted search, a viewer being opened: over in the next document. */
   const arrive = {
-    pause_ms: 1000,
     request(a, r, tagger) {
       if (!r.navigation || r.same || r.start < a.begin - EARLY_MS) return false;
-      const awaited = a.action.arrival.fits(r.path) || (!a.action.slices && r.start - a.begin < SUBMIT_MS);
+      const awaited = own.fits(a.action.ends.navigation, r.path) || (!a.action.ends.slices && r.start - a.begin < SUBMIT_MS);
       if (awaited && !a.navigated) {
         a.navigated = true;
         return true;
@@ -40,14 +40,14 @@
   /** A burst of requests: over at the last one's end, known after a time without any. */
   const burst = {
     begin(a, t) {
-      Object.assign(a, { last: t, seen: 0, until: Infinity, expects: a.spec.expects && { ...a.spec.expects, fits: own.fitting(a.spec.expects) } });
+      Object.assign(a, { last: t, seen: 0, until: Infinity, expects: a.spec.expects });
     },
     expecting: (a) => Boolean(a.expects) && !a.met,
     request(a, r) {
       const { spec } = a;
       if (r.end === null || r.start < a.begin - EARLY_MS || r.start >= a.until) return false;
-      const expected = burst.expecting(a) && a.expects.fits(r.path, r.format);
-      if (!expected && !spec.fits(r.path, r.format)) return false;
+      const expected = burst.expecting(a) && own.fits(a.expects, r.path, r.format);
+      if (!expected && !own.fits(spec, r.path, r.format)) return false;
       if (a.ready && a.seen > 0 && !burst.expecting(a) && r.start > a.last + spec.quiet_ms) return false;
       a.last = Math.max(a.last, r.end);
       a.seen += 1;
@@ -68,6 +68,10 @@
       if (!a.ready || (a.awaits && a.seen === 0)) return;
       if (burst.expecting(a) && a.until === Infinity && now - a.last < a.expects.within_ms) return;
       if (now - a.last >= a.spec.quiet_ms) burst.finish(a, tagger);
+    },
+    due(a) {
+      if (!a.ready || (a.awaits && a.seen === 0)) return Infinity;
+      return a.last + (burst.expecting(a) && a.until === Infinity ? a.expects.within_ms : a.spec.quiet_ms + LATE_MS);
     },
     finish(a, tagger) {
       if (a.failed) return tagger.cancel(a, a.last, "requests");
@@ -100,10 +104,12 @@
       const last = Math.max(a.first, scan?.last ?? 0);
       if (!(scan && complete(scan))) {
         const partial = count > 1 && (scan ? !complete(scan) : ![...tagger.scans.values()].some(complete));
-        if (now - last < (partial ? STALLED_MS : a.spec.quiet_ms)) return;
+        a.over = last + (partial ? STALLED_MS : a.spec.quiet_ms);
+        if (now < a.over) return;
       }
       tagger.end(a, last, scan ? "requests" : "rendered", slices.attributes(a, scan));
     },
+    due: (a) => a.over ?? Infinity,
     /** The person went on: what showed something is over at its last slice, what showed nothing did not come to be. */
     leave(a, t, tagger, evidence = "navigation") {
       const scan = tagger.scanSince(a.begin);
@@ -119,7 +125,7 @@
       a.images = (a.images ?? 0) + i.count;
       a.last = i.last;
     },
-    /** Whether its control says that it runs: images that have not come yet cannot move. */
+    /** Whether its control says that it runs: images yet to come cannot move. */
     runs({ spec }, { look }) {
       return spec.value !== undefined && ![null, spec.value].includes(look.state(spec.selector, spec.attribute));
     },
@@ -131,6 +137,7 @@
       const stopped = state === null || a.spec.value === undefined ? now - last >= a.spec.quiet_ms : state === a.spec.value && now - a.begin >= 500;
       if (stopped) tagger.end(a, Math.min(last, a.cut ?? Infinity), "state", { images: a.images ?? 0 });
     },
+    due: (a, now) => now + LOOK_MS,
     stop(a, t, tagger) {
       if (!a.told && !a.images) tagger.forget(a);
       else tagger.end(tagger.tell(a), t, "state", { images: a.images ?? 0 });
@@ -141,7 +148,7 @@
   /** Single gestures folded into one action: over at the last one, known after a silence. */
   const fold = {
     begin(a, t) {
-      Object.assign(a, { last: t, inputs: 0, echoes: 0, images: 0, pause_ms: a.spec.after_ms + LATE_MS });
+      Object.assign(a, { last: t, inputs: 0, echoes: 0, images: 0 });
     },
     more(a, { trusted, t, last = t, count = 1 }) {
       if (trusted) {
@@ -158,10 +165,11 @@
     tick(a, now, tagger) {
       if (now - a.last >= a.spec.after_ms + LATE_MS) fold.leave(a, now, tagger);
     },
+    due: (a) => a.last + a.spec.after_ms + LATE_MS,
     leave: (a, t, tagger) => tagger.end(a, a.last, "timer", { ticks: Math.max(a.inputs, a.echoes), images: a.images }),
   };
 
-  /** A drawing: over when the viewer says so, else (a brush: no word, only paint) when the button is let go. */
+  /** A drawing: over when the viewer says so, else (a brush, which only paints) when the button is let go. */
   const gesture = {
     image(a, i, tagger) {
       if (i.last < a.begin) return;
@@ -176,11 +184,11 @@
     tick(a, now, tagger) {
       if (a.told && a.released !== undefined && now - a.released >= a.spec.after_ms) tagger.end(a, a.released, "timer");
     },
+    due: (a, now) => (a.released === undefined ? now + LOOK_MS : a.released + a.spec.after_ms),
   };
 
   /** A file: the background tells its end; only a file that the page itself fetched is seen here. */
   const download = {
-    pause_ms: 5000,
     request(a, r, tagger) {
       if (!tagger.fitsDownload(r) || r.start < a.begin - EARLY_MS) return false;
       if (r.end === null) {

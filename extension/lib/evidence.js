@@ -3,46 +3,36 @@
 (() => {
   const own = (globalThis.tracemark ??= {});
 
-  const NOBODYS = /^\/tracemark\/|\/favicon\.ico$/; // our own question for a ticket, and the browser's for its icon
-
   const FORMAT = /[?&]format=([^&#]*)/;
 
   /** A request as the tagger knows it; undefined when it goes to another site, or is none of the page's. Addresses come complete. */
-  own.requestOf = (address, origin, context, facts) => {
-    if (!address.startsWith(`${origin}/`)) return undefined;
-    const path = own.below(/^[^?#]*/.exec(address.slice(origin.length))[0], context);
-    if (NOBODYS.test(path)) return undefined;
-    return { kind: "request", path, format: FORMAT.exec(address)?.[1] ?? "", ...facts };
+  own.requestOf = (address, origin, context, found = { kind: "request" }) => {
+    const begin = origin.length;
+    if (address[begin] !== "/" || !address.startsWith(origin)) return undefined;
+    const end = address.search(/[?#]/);
+    const path = own.below(end < 0 ? address.slice(begin) : address.slice(begin, end), context);
+    if (path.startsWith("/tracemark/") || path.endsWith("/favicon.ico")) return undefined; // our own, and the browser's
+    found.path = path;
+    found.format = (end >= 0 && FORMAT.exec(address)?.[1]) || "";
+    return found;
   };
 
-  own.requestOfEntry = (entry, origin, context) =>
-    own.requestOf(entry.name, origin, context, {
-      start: entry.startTime,
-      end: entry.responseEnd,
-      bytes: entry.encodedBodySize,
-      status: entry.responseStatus || entry.transferSize || entry.encodedBodySize ? entry.responseStatus : 599, // broken off
-    });
+  own.requestOfEntry = ({ name, startTime: start, responseEnd: end, encodedBodySize: bytes, responseStatus, transferSize }, origin, context) => {
+    const status = responseStatus || bytes || transferSize ? responseStatus : 599; // broken off
+    return own.requestOf(name, origin, context, { kind: "request", path: "", format: "", start, end, bytes, status });
+  };
 
-  own.requestOfNavigation = (event, origin, context) =>
-    own.requestOf(event.destination.url, origin, context, {
-      start: event.timeStamp,
-      end: null,
-      navigation: true,
-      method: event.formData ? "POST" : "GET",
-      same: event.destination.sameDocument,
-    });
+  own.requestOfNavigation = ({ timeStamp: start, formData, destination }, origin, context) =>
+    own.requestOf(destination.url, origin, context, { kind: "request", start, end: null, navigation: true, method: formData ? "POST" : "GET", same: destination.sameDocument });
 
   /** Watches finished requests, `buffered` also earlier ones. */
   own.watchRequests = (push, buffered) => {
-    const observer = new PerformanceObserver((list) => push(list.getEntries()));
+    const observer = new PerformanceObserver(push);
     observer.observe({ type: "resource", buffered });
-    return {
-      take: () => push(observer.takeRecords()),
-      stop: () => observer.disconnect(),
-    };
+    return { take: () => observer.takeRecords(), stop: () => observer.disconnect() };
   };
 
-  /** The time of the frame that shows what has been done by now; none while nobody sees the page. */
+  /** The time of the frame that shows what has been done; none while nobody sees the page. */
   own.afterFrame = (then) => {
     if (document.hidden) return;
     requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now())));

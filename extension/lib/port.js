@@ -1,8 +1,7 @@
-// The way to the background: batches every 250 ms, at 200 items, and when the page is left. A batch is kept until the background has
-// stored it and is sent again when the background has slept or died; the background drops doubles.
+// The way to the background: batches. One is kept until the background has stored it and is sent again when the background has slept
+// or died; the background drops doubles.
 (() => {
   const own = (globalThis.tracemark ??= {});
-  const PAUSE_MS = 250;
   const BATCH = 200;
   const KEPT = 2000; // items that wait or are not yet stored
   const FIRST_MS = 300;
@@ -12,9 +11,8 @@
     #port = null;
     #items = [];
     #unstored = [];
-    #planned = false;
     #number = 0;
-    #told = "";
+    #told = 0;
     #tab = undefined;
     #pause_ms = FIRST_MS;
 
@@ -32,17 +30,17 @@
     }
 
     add(item) {
-      if (this.#items.length + this.#unstored.reduce((sum, one) => sum + one.items.length, 0) >= KEPT) {
+      if (this.#unstored.reduce((sum, one) => sum + one.items.length, this.#items.length) >= KEPT) {
         this.counts.dropped += 1;
         return;
       }
       this.#items.push(item);
       if (this.#items.length >= BATCH) this.flush();
-      else this.#plan();
     }
 
+    /** Sends what is there, and the counts when they have grown. */
     flush() {
-      const counts = JSON.stringify(this.counts);
+      const counts = Object.values(this.counts).reduce((sum, one) => sum + one);
       if (this.#items.length === 0 && counts === this.#told) return;
       if (!this.#link()) return;
       this.#told = counts;
@@ -57,15 +55,6 @@
       } catch {
         this.#port = null; // it has just gone: what is not stored is sent again
       }
-    }
-
-    #plan() {
-      if (this.#planned) return;
-      this.#planned = true;
-      this.later(() => {
-        this.#planned = false;
-        this.flush();
-      }, PAUSE_MS);
     }
 
     #link() {
@@ -92,7 +81,7 @@
         this.#pause_ms = Math.min(2 * this.#pause_ms, LONGEST_MS);
       });
       this.#port = port;
-      this.say({ type: "hello", top: this.top, ...(this.#tab === undefined ? {} : { tab: this.#tab }) });
+      this.say({ type: "hello", top: this.top, tab: this.#tab });
       for (const batch of this.#unstored) this.say({ ...batch, again: true });
       return true;
     }

@@ -4,7 +4,7 @@ import { Access } from "./access.js";
 import { Admission } from "./admission.js";
 import { lead } from "./clock.js";
 import { Documents } from "./documents.js";
-import { fileTest } from "./downloads.js";
+import { FileWatch } from "./file_watch.js";
 import { Link } from "./link.js";
 import { Own } from "./own_pages.js";
 import { Presence } from "./presence.js";
@@ -12,7 +12,7 @@ import { Recorder } from "./recorder.js";
 import { Scenarios } from "./scenarios.js";
 import { Sitting, isSampled } from "./sessions.js";
 import { Settings } from "./settings.js";
-import { siteOf } from "./sites.js";
+import { Visits } from "./visits.js";
 import { completed } from "./wire_items.js";
 
 /** Shorter than the half minute after which browsers end an idle background. */
@@ -30,11 +30,10 @@ export class Service {
   #turn = Promise.resolve();
   #presence;
   #sitting;
-  #told = "";
+  #visits;
+  #files;
   #beating = null;
   #saving = null;
-  #watching = false;
-  #asking = false;
   fault = "";
   sampled = true;
 
@@ -80,6 +79,9 @@ export class Service {
     });
     const { settings, recorder, link, scenarios } = this;
     this.#presence = new Presence({ ...ports, settings, recorder, link, scenarios, access: this.#access, pages: this.#pages });
+    const parts = { ...ports, settings, recorder, link, access: this.#access, later: (what) => this.#later(what) };
+    this.#files = new FileWatch(parts);
+    this.#visits = new Visits({ ...parts, pages: this.#pages, presence: this.#presence, sit: () => this.#sit(), show: () => this.#show() });
     this.#ready = new Promise((resolve_) => (this.start = () => resolve_(this.#start())));
     this.own = new Own(this, ports);
   }
@@ -107,15 +109,8 @@ export class Service {
   // events
 
   connected(port) {
-    if (port.name === "tracemark-scenario") return this.scenarios.connected(port);
-    if (port.name !== "tracemark") return undefined;
-    const page = this.#pages.add(port);
-    port.onMessage.addListener((message) => this.#later(() => this.#heard(page, message)));
-    port.onDisconnect.addListener(() => {
-      this.#pages.remove(page);
-      this.#later(() => this.#show());
-    });
-    return undefined;
+    if (port.name === "tracemark-scenario") this.scenarios.connected(port);
+    if (port.name === "tracemark") this.#visits.connected(port);
   }
 
   /** One of our own pages asks; content scripts may not. */
@@ -143,8 +138,12 @@ export class Service {
     }
   }
 
+  watchFiles() {
+    this.#files.begin();
+  }
+
   permissionsChanged() {
-    this.watchDownloads();
+    this.watchFiles();
     this.#later(async () => {
       await this.refresh();
       await this.installed();
@@ -153,22 +152,6 @@ export class Service {
 
   tabClosed(tab) {
     setTimeout(() => this.#later(() => this.recorder.cancel({ why: "tab", tab })), LAST_WORDS_MS);
-  }
-
-  watchDownloads() {
-    this.#watching ||= this.#browser.watchDownloads(
-      (item) => this.#later(() => this.recorder.downloadBegins(item, this.#access.sites)),
-      (change) => this.#later(() => this.recorder.downloadChanged(change.id, change.state?.current, this.#browser.download)),
-    );
-    this.#asking ||= this.#browser.watchRequests(
-      (request) => this.#later(() => !this.downloads && this.#isFile(request) && this.recorder.answerBegins(request)),
-      (request, failed) => this.#later(() => this.recorder.answerEnds(request, failed)),
-    );
-  }
-
-  #isFile(request) {
-    const { rules, config } = this.settings;
-    return fileTest(rules, this.#access.sites, config.context_path)(request);
   }
 
   // what own pages may do
@@ -201,7 +184,7 @@ export class Service {
         ? { url: config.sidecar_url, client: `tracemark-extension-${this.#browser.version()}`, token: config.token, final_401: config.auth === "token" }
         : null,
     );
-    this.#tell();
+    this.#visits.tell();
     await this.scenarios.follow();
     await this.#settle();
   }
@@ -242,31 +225,6 @@ export class Service {
     return done;
   }
 
-  async #heard(page, message) {
-    switch (message?.type) {
-      case "hello":
-      case "open":
-        page.site = siteOf(page.port.sender, this.settings.config.sites);
-        page.tab ??= Number.isInteger(message.tab) ? message.tab : undefined; // Firefox does not say whose a document is that is being left
-        if (page.site && message.top && this.settings.asksNow()) this.#browser.openTab("consent.html");
-        if (page.site && this.link.trouble?.code === "no_ticket") this.link.again();
-        page.heard = true;
-        if (page.site) this.#pages.post(page, this.#state(page));
-        this.#presence.renew(page.tab);
-        await this.#show();
-        break;
-      case "items":
-        await this.#sit();
-        if (page.site) await this.recorder.take(page, message);
-        if (message.batch !== undefined) this.#pages.post(page, { type: "stored", batch: message.batch });
-        await this.#show();
-        break;
-      case "await_download":
-        if (page.site && (this.downloads || this.requests)) await this.recorder.awaitDownload(page, message.action_id);
-        break;
-    }
-  }
-
   /** The session that is going on, or a new one. */
   async #sit() {
     if (await this.#sitting.renew()) await this.#judge();
@@ -297,22 +255,6 @@ export class Service {
     if (!(await this.#sitting.rename(from, to))) return;
     this.link.follow(to, true);
     this.#later(() => this.#show());
-  }
-
-  #state(page) {
-    const recording = this.recorder.recording && this.#access.sites.includes(page.site);
-    const { context_path } = this.settings.config;
-    if (!recording) return { type: "state", recording, context_path, open: [], downloads: false };
-    return { type: "state", recording, tab: page.tab, context_path, rules: this.settings.rules, open: this.recorder.openFor(page), downloads: this.downloads };
-  }
-
-  /** Tell all pages when something changed for them. */
-  #tell() {
-    const { config, rules } = this.settings;
-    const told = JSON.stringify([this.recorder.recording, this.#access.sites, config.context_path, rules, this.downloads]);
-    if (told === this.#told) return;
-    this.#told = told;
-    this.#pages.tell(config.sites, (page) => this.#state(page));
   }
 
   /** The status as it is now, on the badge and for the popup; and whatever keeps the background alive. */

@@ -3,6 +3,7 @@
 import { namesOf, rulesFor } from "./catalogue.js";
 import { isConfigured, resolve } from "./config.js";
 import { consentOf, isPaused } from "./consent.js";
+import { pageRules } from "./page_rules.js";
 
 const KEPT = ["settings", "consent", "pause", "consent_shown", "policy"];
 
@@ -17,6 +18,8 @@ export class Settings {
   locked = [];
   faults = [];
   rules = null;
+  /** The same as pages use them; the same object while nothing changes. */
+  page_rules = null;
   consent = consentOf(this.config, null);
   paused = false;
 
@@ -94,6 +97,7 @@ export class Settings {
     if (config.traceparent && !this.#browser.canLabel()) {
       faults.push({ name: "traceparent", text: "traceparent in your organisation's policy needs a package made with --traceparent" });
     }
+    if (JSON.stringify(rules) !== JSON.stringify(this.rules)) this.page_rules = pageRules(rules);
     Object.assign(this, { config, locked, faults, rules });
     this.judge();
   }

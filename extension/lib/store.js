@@ -2,12 +2,23 @@
 
 const NAME = "tracemark";
 const COUNTERS = "counters";
+/** On a full disk Chromium may leave a change unfinished for ever: everything else must not wait for it. */
+const PATIENCE_MS = 5000;
 
 const done = (request) =>
   new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
+
+/** The same, unless it takes too long. */
+function inTime(promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(Object.assign(new Error("the disk does not answer"), { name: "TimeoutError" })), PATIENCE_MS);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
 
 function open(factory) {
   const request = factory.open(NAME, 1);
@@ -53,11 +64,22 @@ export class IndexedStore {
     for (const record of sessions) kept.put(record);
     for (const session of forget) kept.delete(session);
     change.objectStore("counters").put(counters, COUNTERS);
-    await finished;
+    try {
+      await inTime(finished);
+    } catch (error) {
+      if (error.name === "TimeoutError") this.#leave(database);
+      throw error;
+    }
+  }
+
+  /** The next change asks for the database anew. What is unfinished comes to its end, or not, before that: it is put once more then. */
+  #leave(database) {
+    database.close();
+    this.#database = null;
   }
 
   #open() {
-    this.#database ??= open(this.#factory).then(
+    this.#database ??= inTime(open(this.#factory)).then(
       (database) => {
         const forget = () => (this.#database = null);
         database.onclose = forget;

@@ -1,5 +1,5 @@
-// The state machine of actions: pending (until it is confirmed), open, and then ended or cancelled. Pure: it is fed what was seen, in
-// the order in which it became known, and emits markers. Times are milliseconds of the document's monotonic clock.
+// The state machine of actions: pending (until confirmed), open, then ended or cancelled. Pure: fed with what was seen, in the order in
+// which it became known, it emits markers. Times are milliseconds of the document's monotonic clock.
 (() => {
   const own = (globalThis.tracemark ??= {});
   const { endings } = own;
@@ -9,32 +9,21 @@
   const KEPT_INPUTS = 20;
   const KEPT_SCANS = 64;
   const CONFIRM_MS = 3000;
-
-  /** By which of the endings an action is over that begins with this entry, and the entry of the end. */
-  const kindOf = ({ by, arrival, slices }, { on, navigates }) => {
-    if (on === "request" && by.requests && !navigates) return ["burst", by.requests];
-    if (by.state) return ["cine", by.state];
-    if (by.download) return ["download", by.download];
-    if (arrival && on !== "navigation") return ["arrive", arrival];
-    if (slices) return ["slices", slices];
-    if (by.requests && on !== "mousedown") return ["burst", by.requests];
-    if (by.timer) return [by.rendered ? "gesture" : "fold", by.timer];
-    return ["loaded", arrival];
-  };
+  const UNTOLD_MS = 1000; // what shall confirm it is looked for so often
+  const AT_LEAST_MS = 5000;
 
   own.Tagger = class {
-    /** `emit({action_id, action, phase, t, attrs, foreign})`; `look`: lib/viewer.js; `origin` makes wall times; `navigations`: they are told. */
+    /** `look`: lib/viewer.js; `origin` makes wall times of the document's; `navigations`: they are told. */
     constructor({ rules, emit, newId, look, origin, navigations }) {
       Object.assign(this, { rules, emit, newId, look, origin, navigations });
       this.open = new Set();
-      this.slices = [...rules.actions.values()].flatMap(({ slices }) => slices?.fits ?? []);
       this.inputs = []; // when the person last did something that a request may come from
       this.scans = new Map();
       this.held = false;
       this.touched = -Infinity;
     }
 
-    /** A person's input and what it fits; `trusted` false: the viewer's echo of one. Wheel and echoes as images: several as one. */
+    /** A person's input and what it fits; `trusted` false: the viewer's echo of one. */
     input(o) {
       if (o.trusted) this.touched = o.last ?? o.t;
       else if (!this.held && o.t - this.touched > ECHO_MS) return;
@@ -45,7 +34,7 @@
     }
 
     hit(o, { entry, action, ready, bytes }) {
-      const [kind] = kindOf(action, entry);
+      const { kind } = entry;
       const same = [...this.open].filter((a) => a.action === action && a.kind === kind);
       if (entry.toggles && same.length > 0) {
         const again = Boolean(entry.when) && ready; // it had stopped by itself
@@ -82,9 +71,10 @@
 
     /** A request: finished, or (a navigation) just begun. */
     request(r) {
-      const fits = (one) => (!one.methods || !r.method || one.methods.includes(r.method)) && (r.navigation || !one.navigates) && one.fits(r.path, r.format);
-      const known = (root) => this.rules.roots.has(root);
-      const entry = this.slice(r) || !["*", own.rootOf(r.path)].some(known) ? undefined : this.rules.requests.find(fits);
+      const fits = (one) => (!one.methods || !r.method || one.methods.includes(r.method)) && (r.navigation || !one.navigates) && own.fits(one, r.path, r.format);
+      const { roots, requests } = this.rules;
+      const ours = !this.slice(r) && (roots.includes(r.path.split("/", 2)[1]) || roots.includes("*"));
+      const entry = ours ? requests.find(fits) : undefined;
       const cause = entry && this.causeOf(r.start, entry.cause_ms);
       const leads = r.navigation && entry && this.fitsDownload(r);
       for (const a of [...this.open]) {
@@ -95,7 +85,7 @@
         if (!others && reaction.request(a, r, this)) return;
       }
       if (!entry || r.same || (entry.caused && !cause)) return;
-      const action = this.rules.actions.get(entry.action);
+      const action = this.rules.actions[entry.action];
       const begin = cause?.t ?? r.start;
       if (action.begun >= begin - SAME_MS) return; // the input that caused it has begun the action
       if (!cause && [...this.open].some((a) => a.action === action)) return;
@@ -104,7 +94,7 @@
       endings[a.kind].request?.(a, r, this);
     }
 
-    /** Images of a viewer, several in a row as one: `t` of the first, `last` of the last, `count`. */
+    /** Images of a viewer, several in a row as one (inputs too): `t` of the first, `last` of the last, `count`. */
     image(i) {
       for (const a of [...this.open]) {
         endings[a.kind].image?.(a, i, this);
@@ -122,9 +112,8 @@
       for (const one of d.page ? (d.open ?? []) : []) led = this.arrived(one, d) || led;
       if (led || d.status >= 400) return;
       for (const entry of this.rules.documents) {
-        const action = this.rules.actions.get(entry.action);
-        if (!entry.fits(d.path) || !(d.page || action.slices) || (d.soft && !action.slices)) continue;
-        if (entry.comesFrom && !entry.comesFrom(d.from)) continue;
+        const action = this.rules.actions[entry.action];
+        if (!(action.ends.slices || (d.page && !d.soft)) || !own.fits(entry, d.path) || !own.comesFrom(entry, d.from)) continue;
         const a = this.begin(action, entry, d.t);
         if (d.restored) a.expects = null; // all of it is there already
         return;
@@ -133,18 +122,19 @@
 
     /** Whether an action that another document began has led here. */
     arrived({ action_id, action: name, begun_wall_ms, own: told }, d) {
-      const action = this.rules.actions.get(name);
+      const action = this.rules.actions[name];
       const mine = told ?? true;
-      if (!action?.arrival || !(mine || action.slices)) return false;
+      const { navigation: arrival, slices, requests } = action?.ends ?? {};
+      if (!arrival || !(mine || slices)) return false;
       const a = { id: action_id, action, begin: begun_wall_ms - this.origin, told: true, foreign: true, arrived: true };
-      if (d.status < 400 && action.arrival.fits(d.path)) {
-        const then = action.slices ?? action.arrival.then ?? action.by.requests;
-        Object.assign(a, { kind: action.slices ? "slices" : then ? "burst" : "loaded", spec: then ?? action.arrival, page: true });
+      if (d.status < 400 && own.fits(arrival, d.path)) {
+        const then = slices ?? arrival.then ?? requests;
+        Object.assign(a, { kind: slices ? "slices" : then ? "burst" : "loaded", spec: then ?? arrival, page: true });
         endings[a.kind].begin?.(a, d.t);
         this.open.add(a);
         return true;
       }
-      if (mine && !action.slices) this.cancel(a, d.t, "navigation"); // a viewer may come up in another tab than where it was asked for
+      if (mine && !slices) this.cancel(a, d.t, "navigation"); // a viewer may come up in another tab than where it was asked for
       return false;
     }
 
@@ -169,24 +159,25 @@
 
     /** Time has passed. Returns in how many milliseconds to come again; Infinity when nothing is open. */
     tick({ t }) {
+      let pause = Infinity;
       for (const a of [...this.open]) {
         a.since ??= t; // not its begin: it may have been told of only when its long request was over
         this.confirm(a, t);
         if (this.open.has(a)) endings[a.kind].tick?.(a, t, this);
         if (this.open.has(a) && t - Math.max(a.since, a.last ?? 0) > a.action.at_most_ms) this.cancel(a, t, "timer");
+        if (this.open.has(a)) pause = Math.min(pause, a.told ? (endings[a.kind].due?.(a, t) ?? Infinity) - t : UNTOLD_MS, AT_LEAST_MS);
       }
-      return Math.min(...[...this.open].map((a) => a.pause_ms ?? endings[a.kind].pause_ms ?? 500));
+      return pause;
     }
 
     begin(action, entry, t) {
-      const [kind, spec] = kindOf(action, entry);
-      const a = { id: this.newId(), action, kind, spec, begin: t, told: false };
-      a.page = entry.on === "navigation";
+      const { kind, end, on } = entry;
+      const a = { id: this.newId(), action, kind, spec: action.ends[end], begin: t, told: false, page: on === "navigation" };
       action.begun = t;
       endings[kind].begin?.(a, t);
       for (const other of this.open) if (other.kind === "burst" && other.page) other.until = Math.min(other.until, t);
       this.open.add(a);
-      if (!(action.confirm && kind !== "burst" && entry.on !== "navigation")) this.tell(a);
+      if (!(action.confirm && kind !== "burst" && !a.page)) this.tell(a);
       return a;
     }
 
@@ -235,7 +226,7 @@
     }
 
     fitsDownload(r) {
-      return this.rules.requests.some((one) => this.rules.actions.get(one.action).by.download && one.fits(r.path, r.format));
+      return this.rules.requests.some((one) => one.kind === "download" && own.fits(one, r.path, r.format));
     }
 
     confirm(a, now) {
@@ -251,7 +242,7 @@
     }
 
     slice(r) {
-      const key = r.end !== null && this.slices.some((fits) => fits(r.path)) && own.scanOf(r.path);
+      const key = r.end !== null && this.rules.slices.some((one) => own.fits(one, r.path)) && own.scanOf(r.path);
       if (!key) return false;
       const scan = this.scans.get(key) ?? { paths: new Set(), starts: [], last: 0, failed: 0 };
       if (this.scans.size >= KEPT_SCANS && !this.scans.has(key)) this.scans.delete(this.scans.keys().next().value);

@@ -1,26 +1,12 @@
-// What is asked of the image viewers: OHIF v2, XNAT's fork of it, OHIF v3. States and numbers of named elements; no text, no layout.
+// What is asked of the viewers (OHIF v2, XNAT's fork of it, OHIF v3): states and numbers of named elements; no text, no layout.
 (() => {
   const own = (globalThis.tracemark ??= {});
-
-  /** The viewers' own events. */
-  own.IMAGE_EVENTS = {
-    cornerstonenewimage: "new",
-    CORNERSTONE_STACK_NEW_IMAGE: "new",
-    cornerstoneimagerendered: "rendered",
-    CORNERSTONE_IMAGE_RENDERED: "rendered",
-    CORNERSTONE_VIEWPORT_NEW_IMAGE_SET: "set",
-    cornerstonetoolsmeasurementadded: "drawing",
-    cornerstonetoolsmeasurementmodified: "drawing",
-    cornerstonetoolsmeasurementcompleted: "drawn",
-  };
-  // thumbnails are painted by the same library: only what happens in a pane counts
-  own.PANE = ".viewport-element, [data-viewport-uid], [data-cy=viewport-pane]";
 
   /** The scan (or series) whose slice this path is, as a key that never leaves the page. */
   own.scanOf = (path) => /^.*?\/(?:scans|series)\/[^/]+(?=\/)/.exec(path)?.[0];
 
   own.makeLook = (root) => ({
-    /** How many slices the shown scan has, by its slider; undefined when that is not known. */
+    /** How many slices the shown scan has, by its slider, if that is known. */
     slices: (selector) => {
       const slider = root.querySelector(".viewport-container.active")?.querySelector(selector) ?? root.querySelector(selector);
       const last = Number(slider?.getAttribute("max") ?? slider?.getAttribute("aria-valuemax") ?? NaN);

@@ -62,6 +62,7 @@ def _of_container() -> dashboard.Panel:
         looks=[
             Look(named="action", link=links.REGIONS_OF_ROW),
             Look(named="n", unit=style.COUNT),
+            Look(named="duration", unit=style.MILLISECONDS),
             Look(named="/^CPU( low| high)?$/", unit=style.SECONDS),
             Look(named="/^CPU (mean|peak)$/", unit=style.PERCENT),
             Look(named="peak lasts", unit=style.SECONDS),
@@ -72,6 +73,7 @@ def _of_container() -> dashboard.Panel:
             order(
                 "action",
                 "n",
+                "duration",
                 "CPU",
                 "CPU low",
                 "CPU high",

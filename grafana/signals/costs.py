@@ -17,6 +17,7 @@ def _field(name: str) -> str:
 OF_CONTAINER = select(
     [
         f'count({_field("cpu_seconds")}) AS "n"',
+        'mean("duration_ms") AS "duration"',
         f'mean({_field("cpu_seconds")}) AS "CPU"',
         *interval(_field("cpu_seconds"), "CPU"),
         f'mean({_field("cpu_percent_mean")}) AS "CPU mean"',

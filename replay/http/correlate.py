@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from replay.http.observed import Observed, Stretch, header
 from replay.http.order import Order, order
-from replay.http.recording import Recording, RecordingError, Request, Take
+from replay.http.recording import Recording, RecordingError, Request, Take, plain_kind
 from replay.http.references import FORMS, literal, reference
 from replay.http.values import candidates, take_from
 
@@ -60,12 +60,18 @@ def recording_of(
         role=known.role,
         phases=tuple(phases),
         requests=tuple(
-            _ordered(replace(one, takes=tuple(takes.get(number, ()))), orders[number]) for number, one in enumerate(requests)
+            _ordered(_taking(one, takes.get(number, ()), asked[number]), orders[number]) for number, one in enumerate(requests)
         ),
         parameters={name: value for name, value in known.parameters.items() if name in writer.used},
         pace=known.pace,
         notes=tuple(said),
     )
+
+
+def _taking(request: Request, takes: Sequence[Take], seen: Observed) -> Request:
+    """With these takes, and the kind of answer that they were found in."""
+    kind = header(seen.answers[-1], "content-type") if takes and seen.answers else ""
+    return replace(request, takes=tuple(takes), kind=plain_kind(kind))
 
 
 def _ordered(request: Request, place: Order) -> Request:

@@ -1,6 +1,7 @@
 """Reads an HTTP archive (HAR 1.1 and 1.2) as a browser's or a proxy's developer tools save it, and names what it cannot replay.
 
-Every page that is opened becomes an action `page_load`; the pauses between are those of the archive.
+Every page that is opened becomes an action: `login` where a password is sent, `logout` where its address says so, else
+`page_load`. The pauses between are those of the archive.
 """
 
 from __future__ import annotations
@@ -22,13 +23,19 @@ from replay.http.recording import Recording, RecordingError
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSWORD = re.compile(r"pass|pwd|secret", re.IGNORECASE)
+_LOGOUT = re.compile(r"log-?_?out", re.IGNORECASE)
 _USER = re.compile(r"(j_)?user(name)?|login|e?mail", re.IGNORECASE)
 #: a pause between the begin of a page and what was done before, at least so long, was a person's
 _PAUSE_MS = 500.0
 
 
-def import_har(path: Path, *, site: str | None = None, known: Known | None = None) -> Recording:
-    """A recording from an archive; `site` is its first request's address unless given. Raises RecordingError."""
+def import_har(
+    path: Path, *, site: str | None = None, known: Known | None = None, actions: Mapping[int, str | None] | None = None
+) -> Recording:
+    """A recording from an archive; `site` is its first request's address unless given. Raises RecordingError.
+
+    `actions` names those of single pages, counted from 1; a page with None is part of the one before it.
+    """
     observed, notes = read_har(path)
     if not observed:
         raise RecordingError(
@@ -43,7 +50,7 @@ def import_har(path: Path, *, site: str | None = None, known: Known | None = Non
     known = replace(known, secrets={**secrets_in(observed), **known.secrets})
     return recording_of(
         observed,
-        pages_of(observed),
+        pages_of(observed, actions or {}),
         site or f"{place.scheme}://{place.netloc}",
         known,
         notes,
@@ -90,9 +97,15 @@ def secrets_in(observed: Sequence[Observed]) -> dict[str, str]:
     return found
 
 
-def pages_of(observed: Sequence[Observed]) -> list[Stretch]:
+def pages_of(observed: Sequence[Observed], actions: Mapping[int, str | None] | None = None) -> list[Stretch]:
     """A stretch per page that was opened, from its request to the last answer before the next page."""
-    starts = [number for number, one in enumerate(observed) if one.document and one.source != "cache"]
+    pages = [number for number, one in enumerate(observed) if one.document and one.source != "cache"]
+    named = dict(actions or {})
+    if beyond := [number for number in named if not 1 <= number <= len(pages)]:
+        raise RecordingError(f"there is no page {min(beyond)} to name", f"the archive has {len(pages)} pages")
+    wanted = [(start, named.get(place, _action_of(observed[start]))) for place, start in enumerate(pages, 1)]
+    starts = [start for start, action in wanted if action is not None]
+    names = [action for _, action in wanted if action is not None]
     made: list[Stretch] = []
     previous_ms: float | None = None
     for place, start in enumerate(starts):
@@ -107,7 +120,7 @@ def pages_of(observed: Sequence[Observed]) -> list[Stretch]:
         pause_ms = begin_ms - previous_ms if previous_ms is not None else 0.0
         made.append(
             Stretch(
-                action="page_load",
+                action=names[place],
                 action_id=action_id,
                 begin_ms=begin_ms,
                 end_ms=end_ms,
@@ -116,6 +129,12 @@ def pages_of(observed: Sequence[Observed]) -> list[Stretch]:
         )
         previous_ms = end_ms
     return made
+
+
+def _action_of(page: Observed) -> str:
+    if page.body and any(_PASSWORD.search(name) for name, _ in parse_qsl(page.body)):
+        return "login"
+    return "logout" if _LOGOUT.search(urlsplit(page.url).path) else "page_load"
 
 
 def _exchange(entry: Mapping[str, Any]) -> Observed | str:

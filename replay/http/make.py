@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from replay.campaign_job import CampaignBrowser, Job, Ports, play_repetition
 from replay.chromium import BrowserOptions
 from replay.http.correlate import Known, recording_of
 from replay.http.observed import Stretch
-from replay.http.record import RequestWatch
+from replay.http.record import RequestWatch, unread_notes
 from replay.http.recording import Recording
 from replay.results import Repetition
 from replay.safety import accounts
@@ -23,7 +23,7 @@ class NotRecordedError(Fault):
     """The repetition that was to be recorded failed."""
 
 
-def record(job: Job, ports: Ports, environment: Mapping[str, str]) -> tuple[Recording, Repetition]:
+def record(job: Job, ports: Ports) -> tuple[Recording, Repetition]:
     """Play the job once in the browser and record its requests; raises NotRecordedError, RecordingError."""
     watch = RequestWatch()
 
@@ -36,13 +36,17 @@ def record(job: Job, ports: Ports, environment: Mapping[str, str]) -> tuple[Reco
     result = play_repetition(job, replace(ports, browser=browser, meter=watch))
     if result.failure is not None:
         raise NotRecordedError(f"the session could not be recorded: {result.failure.what}", result.failure.remedy)
-    known = known_of(job.scenario, job.values, environment)
+    known = known_of(job.scenario, job.values)
     notes = [f"{watch.left_out} requests beyond the limit are left out"] if watch.left_out else []
+    notes += unread_notes(watch.unread)
     return recording_of(watch.observed(), stretches_of(job.scenario, result), job.site, known, notes), result
 
 
-def known_of(scenario: Scenario, values: Values, environment: Mapping[str, str]) -> Known:
-    """What the texts of the requests may hold: the account's secrets, and the scenario's parameters as they were played."""
+def known_of(scenario: Scenario, values: Values) -> Known:
+    """What the texts of the requests may hold: the secrets of the account that played, and the scenario's parameters.
+
+    The account is that of the values, not the environment's: one of many users has another.
+    """
     referred = accounts([*texts_of(scenario), *map(str, scenario.parameters.values())])
     plain = {
         name: values.fill(f"${{{name}}}")
@@ -52,7 +56,7 @@ def known_of(scenario: Scenario, values: Values, environment: Mapping[str, str])
     return Known(
         scenario=scenario.name,
         role=scenario.role,
-        secrets={name: environment[name] for name in referred if environment.get(name)},
+        secrets={name: values.fill(f"${{env:{name}}}") for name in referred},
         parameters=plain,
         pace=values.number("pace", 1.0),
     )

@@ -37,13 +37,24 @@ class Tolerance:
 
 @dataclass(slots=True, kw_only=True)
 class Played:
-    """What a session came to. `phases` are the actions that ended: number, action, begin and end by the wall clock."""
+    """What a session came to. `phases` are the actions that ended: number, action, begin and end by the wall clock.
+
+    `late_ns` is by how much each request was begun later than its recording says: a sign of a busy client.
+    """
 
     actions: list[ActionResult] = field(default_factory=list)
     phases: list[tuple[int, str, int, int]] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
+    late_ns: list[int] = field(default_factory=list)
     requests: int = 0
     down_bytes: int = 0
+
+    def lateness(self) -> dict[str, float]:
+        """How many requests were begun, and by how many milliseconds too late: the median, and what 5 % and 1 % are above."""
+        ranked = sorted(self.late_ns)
+        named = (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99))
+        late = {name: round(ranked[int(len(ranked) * share)] / 1e6, 3) for name, share in named} if ranked else {}
+        return {"requests": len(ranked), **late}
 
 
 class SessionFailedError(Fault):

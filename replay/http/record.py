@@ -1,7 +1,6 @@
 """Watches over WebDriver BiDi what a browser requests while it plays a repetition, bodies included.
 
-Times are the browser's own; the end of a small answer is that of its head, because the event that tells of its end comes with
-the delay of everything between. BiDi does not tell of the icon that Chromium asks for after each page: it is added here.
+BiDi does not tell of the icon that Chromium asks for after each page: it is added here.
 """
 
 from __future__ import annotations
@@ -10,27 +9,26 @@ import base64
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urljoin
 
 from selenium.common import exceptions
 
-from replay.http.observed import Headers, Observed, header
+from replay.http.observed import Observed, header
+from replay.http.told import BEFORE, COMPLETED, FAILED, STARTED, Told
 from replay.transfers_browser import BrowserMeter, Driver, file_size
 
 #: bodies are kept up to this size; a value that the server hands out stands in a page or a listing
 _BODY_BYTES = 2_000_000
-#: requests kept of one repetition; what is beyond is counted in `dropped`
+#: requests kept of one repetition; what is beyond is counted in `left_out`
 _MOST = 50_000
 _ICON = re.compile(r"<link\b[^>]*\brel=[\"']?(?:shortcut )?icon\b[^>]*>", re.IGNORECASE)
 _HREF = re.compile(r"\bhref=[\"']?([^\"'\s>]+)", re.IGNORECASE)
 #: Chromium asks for the icon so long after the page, about
 _ICON_MS = 30.0
-#: how long the word that a file is complete may come after the file
-_FILE_S = 10.0
-#: an answer of at most this size ends with its head
-_SMALL_BYTES = 64 * 1024
+#: how long the word that an answer or a file is complete may come after it
+_TOLD_S = 10.0
 _TEXTUAL = ("json", "html", "xml", "text/plain", "x-www-form-urlencoded")
 
 
@@ -41,121 +39,82 @@ class RequestWatch(BrowserMeter):
         super().__init__()
         self._now_ms = now_ms
         self._guard = threading.Condition()
-        self._ended_files: dict[str, tuple[float, int | None]] = {}
-        self._seen: dict[str, Observed] = {}
-        self._by_navigation: dict[str, Observed] = {}
+        self._told: dict[str, Told] = {}
+        self._by_navigation: dict[str, str] = {}
+        self._complete_files: dict[str, tuple[float, int | None]] = {}  # by navigation
         self._driver: Driver | None = None
+        #: requests beyond what is kept, and answers whose body could not be read any more
         self.left_out = 0
+        self.unread = 0
 
     def watch(self, driver: Driver) -> None:
         """Subscribe; before the first page, so that nothing is missed."""
         self._driver = driver
         driver.network.add_data_collector(["response"], _BODY_BYTES)
-        for name in ("before_request", "response_started", "response_completed"):
+        for name in (BEFORE, STARTED, COMPLETED, FAILED):
             driver.network.add_event_handler(name, lambda event, name=name: self.see(name, event))
         driver.browsing_context.add_event_handler("download_end", self.see_download)
 
     def see(self, name: str, event: Any) -> None:
-        """One event, as Selenium hands it over."""
+        """One event, as Selenium hands it over: a mapping or an object, and not always in the order in which things happened."""
         told = _plain(event)
         request = told.get("request") or {}
+        key = str(request.get("request", ""))
+        if not str(request.get("url", "")).startswith(("http:", "https:")):
+            return
         with self._guard:
-            known = self._known(str(request.get("request", "")), told, request)
-            if known is None:
-                return
-            if name != "before_request":
-                self._answer(known, told, request, complete=name == "response_completed")
+            if key not in self._told:
+                if len(self._told) >= _MOST:
+                    self.left_out += name == BEFORE
+                    return
+                self._told[key] = Told()
+            self._told[key].take(name, told, self._now_ms())
+            if told.get("navigation"):
+                self._by_navigation[str(told["navigation"])] = key
+            self._guard.notify_all()
 
     def see_download(self, event: Any) -> None:
         """A file is complete: the answer to its navigation ended now."""
         told = _plain(getattr(event, "download_params", None) or event)
         with self._guard:
-            self._ended_files[str(told.get("navigation"))] = self._now_ms(), file_size(str(told.get("filepath")))
+            self._complete_files[str(told.get("navigation"))] = self._now_ms(), file_size(str(told.get("filepath")))
             self._guard.notify_all()
 
     def collect(self) -> None:
         """Fetch the bodies that may hold values; while the browser is still there."""
-        assert self._driver is not None  # noqa: S101 (watch comes before)
         with self._guard:
-            self._guard.wait_for(self._files_told, _FILE_S)
-            for navigation, (end_ms, size) in self._ended_files.items():
-                if (file := self._by_navigation.get(navigation)) is not None:
-                    file.download, file.end_ms, file.size = True, end_ms, size or file.size
-            wanted = [(key, one) for key, one in self._seen.items() if _may_hold_values(one)]
-        for key, one in wanted:
-            try:
-                data = _plain(self._driver.network.get_data("response", request=key))
-            except exceptions.WebDriverException:
-                continue  # evicted, or too large: then no value is taken from it
-            value = data.get("bytes", data)
-            text = str(value.get("value", ""))
-            one.content = base64.b64decode(text).decode("utf-8", "replace") if value.get("type") == "base64" else text
+            self._guard.wait_for(self._all_told, _TOLD_S)
+            for navigation, file in self._complete_files.items():
+                if navigation in self._by_navigation:
+                    self._told[self._by_navigation[navigation]].file = file
+            wanted = [(key, one) for key, one in self._told.items() if _may_hold_values(one)]
+        for _ in range(2):  # a browser that was too busy the first time may answer the second time
+            wanted = [(key, one) for key, one in wanted if not self._read(key, one)]
+        self.unread = len(wanted)
 
     def observed(self) -> list[Observed]:
         """All requests that reached the network or the cache, in the order of their begin."""
         with self._guard:
-            pages = [one for one in self._seen.values() if one.document and not one.download]
-            icons = [icon for icon in map(icon_of, pages) if icon is not None]
-            return sorted([*self._seen.values(), *icons], key=lambda one: one.begin_ms)
+            seen = [one for one in (told.observed() for told in self._told.values()) if one is not None]
+        icons = [icon_of(one) for one in seen if one.document and not one.download]
+        return sorted([*seen, *filter(None, icons)], key=lambda one: one.begin_ms)
 
-    def _files_told(self) -> bool:
-        """Whether the end of every file is told; the file itself may be there before."""
-        return all(
-            navigation in self._ended_files
-            for navigation, one in self._by_navigation.items()
-            if one.answers and header(one.answers[-1], "content-disposition").startswith("attachment")
-        )
+    def _read(self, key: str, one: Told) -> bool:
+        """Whether the body could be read: one that is too large, or that the browser dropped, cannot."""
+        assert self._driver is not None  # noqa: S101 (watch comes before)
+        try:
+            data = _plain(self._driver.network.get_data("response", request=key))
+        except exceptions.WebDriverException:
+            return False
+        value = data.get("bytes", data)
+        text = str(value.get("value", ""))
+        one.content = base64.b64decode(text).decode("utf-8", "replace") if value.get("type") == "base64" else text
+        return True
 
-    def _known(self, key: str, told: Mapping[str, Any], request: Mapping[str, Any]) -> Observed | None:
-        known = self._seen.get(key)
-        url = str(request.get("url", "")).partition("#")[0]
-        if known is not None or not url.startswith(("http:", "https:")):
-            return known
-        if len(self._seen) >= _MOST:
-            self.left_out += 1
-            return None
-        headers = _headers(request.get("headers"))
-        known = Observed(
-            method=str(request.get("method", "GET")),
-            url=url,
-            final_url=url,
-            begin_ms=float((request.get("timings") or {}).get("timeOrigin") or told.get("timestamp") or self._now_ms()),
-            headers=headers,
-            body=request.get("goog:postData"),
-            document=request.get("destination") in ("document", "iframe", "frame"),
-            action_id=_parent(header(headers, "traceparent")),
-        )
-        self._seen[key] = known
-        if told.get("navigation"):
-            self._by_navigation[str(told["navigation"])] = known
-        return known
-
-    def _answer(self, known: Observed, told: Mapping[str, Any], request: Mapping[str, Any], *, complete: bool) -> None:
-        response = told.get("response") or {}
-        timings = request.get("timings") or {}
-        headers = _headers(response.get("headers"))
-        if complete or not known.answers or known.final_url != response.get("url"):
-            if known.final_url == response.get("url") and known.answers:
-                known.answers[-1] = headers
-            else:
-                known.answers.append(headers)
-        known.status = int(response.get("status") or 0)
-        known.final_url = str(response.get("url") or known.final_url).partition("#")[0]
-        if response.get("fromCache"):
-            known.source = "cache"
-        elif known.status == 304 or header(_headers(request.get("headers")), "if-none-match"):
-            known.source = "revalidated"
-        head_ms = float(timings.get("timeOrigin") or known.begin_ms) + float(timings.get("responseEnd") or 0)
-        known.head_ms = max(known.begin_ms, head_ms)
-        length = header(headers, "content-length")
-        size = int(length) if length.isdigit() else None
-        if complete:
-            known.size = (
-                size if size is not None else max(0, int(response.get("bodySize") or 0) - int(response.get("headersSize") or 0))
-            )
-            known.end_ms = known.head_ms if (known.size or 0) <= _SMALL_BYTES else max(known.head_ms, self._now_ms())
-        elif known.end_ms is None:
-            known.size = size
+    def _all_told(self) -> bool:
+        """Whether the end of every request and of every file is told; the answer itself may be there before."""
+        files = {self._by_navigation[one] for one in self._complete_files if one in self._by_navigation}
+        return all(key in files if one.attached else one.over for key, one in self._told.items())
 
 
 def icon_of(page: Observed) -> Observed | None:
@@ -181,23 +140,21 @@ def icon_of(page: Observed) -> Observed | None:
     )
 
 
-def _may_hold_values(one: Observed) -> bool:
-    kind = header(one.answers[-1], "content-type") if one.answers else ""
-    return one.source == "network" and not one.download and any(word in kind for word in _TEXTUAL)
+def unread_notes(count: int) -> Sequence[str]:
+    """What a recording says about answers that could not be read."""
+    return [f"{count} answers could not be read from the browser: a value in them is not recognised"] if count else []
 
 
-def _parent(traceparent: str) -> str | None:
-    parts = traceparent.split("-")
-    return parts[2] if len(parts) == 4 else None
-
-
-def _headers(told: Any) -> Headers:
-    found: dict[str, tuple[str, str]] = {}
-    for one in told or ():
-        value = one.get("value")
-        text = str(value.get("value", "")) if isinstance(value, Mapping) else str(value)
-        found[str(one.get("name", "")).lower()] = (str(one.get("name", "")), text)
-    return tuple(found.values())
+def _may_hold_values(one: Told) -> bool:
+    seen = one.observed()
+    return (
+        seen is not None
+        and seen.source == "network"
+        and not seen.download
+        and not one.attached
+        and (seen.size is None or seen.size <= _BODY_BYTES)
+        and any(word in one.kind for word in _TEXTUAL)
+    )
 
 
 def _plain(thing: Any) -> dict[str, Any]:

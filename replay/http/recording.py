@@ -7,8 +7,9 @@ that the server hands out (`${v3|url}`), which are taken from the answers again 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,8 @@ class Request:
     It starts `delay_ms` after `event`: the begin of its phase, or the head or the end of the answer to request `of`. `waits` says
     that the action is not over before it is. `status` and `lands` (path, only after redirects) are the expected outcome, `size`
     the expected bytes of the last answer's body (None: not known). `icon`: a page's icon, whose answer may be any; a browser does
-    not ask again when it could keep it, or when there was none.
+    not ask again when it could keep it, or when there was none. `kind` is the content type that an answer must have for values to
+    be taken from it (empty: any).
     """
 
     phase: int
@@ -63,7 +65,12 @@ class Request:
     conditional: bool = False
     download: bool = False
     icon: bool = False
+    kind: str = ""
     takes: tuple[Take, ...] = ()
+
+    def names(self) -> Iterator[str]:
+        """What its texts refer to."""
+        return (name for text in (self.url, self.body or "", *self.headers.values()) for name in names(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +83,7 @@ class Phase:
     paced: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Recording:
     """A session's requests in the order in which they began; `notes` say what was left out. `connections` are per host."""
 
@@ -89,14 +96,27 @@ class Recording:
     connections: int = 6
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def needs(self) -> tuple[tuple[int, ...], ...]:
+        """For each request the requests whose answers hand out the values that it uses."""
+        source = {take.name: number for number, one in enumerate(self.requests) for take in one.takes}
+        return tuple(tuple(sorted({source[name] for name in one.names() if name in source})) for one in self.requests)
+
+    @cached_property
+    def by_phase(self) -> Mapping[int, Sequence[int]]:
+        """The requests of each phase that has some."""
+        found: dict[int, list[int]] = {}
+        for number, request in enumerate(self.requests):
+            found.setdefault(request.phase, []).append(number)
+        return found
+
     def actions(self) -> list[str]:
         """The actions in order."""
         return [phase.action for phase in self.phases if phase.action is not None]
 
     def accounts(self) -> list[str]:
         """The environment variables that the requests refer to."""
-        texts = [text for one in self.requests for text in (one.url, one.body or "", one.lands or "", *one.headers.values())]
-        found = dict.fromkeys(name for text in texts for name in names(text))
+        found = dict.fromkeys(name for one in self.requests for name in (*one.names(), *names(one.lands or "")))
         return [name.removeprefix("env:") for name in found if name.startswith("env:")]
 
     def to_json(self) -> dict[str, Any]:
@@ -143,3 +163,8 @@ class Recording:
         if not isinstance(raw, dict):
             raise RecordingError(f"{path} is no recording of requests", "record it again, or name another file")
         return cls.from_json(raw, path.name)
+
+
+def plain_kind(content_type: str) -> str:
+    """A content type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()

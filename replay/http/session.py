@@ -1,31 +1,23 @@
-"""One virtual user's session without a browser: the recorded requests in their order, with this user's cookies and values."""
+"""One virtual user's session without a browser: the recorded requests in their order, with this user's values."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
-from urllib.parse import urljoin, urlsplit
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
 
 from replay.failures import Failure, failure_of
-from replay.http.cookies import CookieJar
-from replay.http.correlate import head_text
+from replay.http.exchange import Agent, Filled, Landed, told
 from replay.http.played import ActionWatcher, Clock, Played, SessionFailedError, Tolerance, UnexpectedAnswerError
-from replay.http.recording import Phase, Recording, Request, Take
-from replay.http.references import READ, MissingValueError, fill, names
-from replay.http.transport import CODINGS, Answer, Transport
+from replay.http.recording import Phase, Recording, Request, Take, plain_kind
+from replay.http.references import READ, MissingValueError, fill
+from replay.http.transport import Transport
 from replay.player import NO_ACTION, MarkerSink, traceparent
 from replay.results import ActionResult
 from replay.steps_viewer import varied
-from replay.transfers import Exchange
 from sidecar.model.faults import Fault
-
-#: XNAT treats whoever says this as a browser: log-in pages instead of 401, and the CSRF token is asked for
-USER_AGENT: Final = "Mozilla/5.0 (compatible; Tracemark replay)"
-_HOPS = 20
-_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 async def play_session(
@@ -82,43 +74,42 @@ class _Session:
         watcher: ActionWatcher | None,
     ) -> None:
         place = urlsplit(site)
-        self._recording, self._clock, self._sink, self._transport = recording, clock, sink, transport
+        self._recording, self._clock, self._sink = recording, clock, sink
         self._site, self._base, self._session = site, place.path, session
         self._pace, self._tolerance, self._watcher = pace, tolerance, watcher
-        self._jar = CookieJar()
-        self._validators: dict[str, tuple[str, str]] = {}
-        self._icons: set[str] = set()
-        self._heads = [asyncio.Event() for _ in recording.requests]
-        self._ends = [asyncio.Event() for _ in recording.requests]
-        self._source = {take.name: number for number, one in enumerate(recording.requests) for take in one.takes}
+        self._heads = [_Moment() for _ in recording.requests]
+        self._ends = [_Moment() for _ in recording.requests]
         self._open: ActionResult | None = None
-        self._where: Phase | None = None
         self.values: dict[str, str] = {"site": site, "origin": f"{place.scheme}://{place.netloc}"}
         self.played = Played()
+        self._agent = Agent(transport, clock, self.played)
         self._failed_in: tuple[int, str] | None = None
 
     async def play(self, group: asyncio.TaskGroup, chance: random.Random) -> None:
         """Play the phases one after the other; what does not belong to an action goes on beside them."""
-        by_phase: dict[int, list[int]] = {}
-        for number, request in enumerate(self._recording.requests):
-            by_phase.setdefault(request.phase, []).append(number)
         for number, phase in enumerate(self._recording.phases):
+            due_ns = self._clock.mono_ns()
             for seconds, variation in phase.thinks:
-                await self._clock.sleep(varied(seconds, variation, chance) / self._pace)
-            await self._phase(group, number, phase, by_phase.get(number, []))
-        await asyncio.gather(*(ended.wait() for ended in self._ends))
+                pause_s = varied(seconds, variation, chance) / self._pace
+                due_ns += round(pause_s * 1e9)
+                await self._clock.sleep(pause_s)
+            await self._phase(group, number, phase, self._recording.by_phase.get(number, ()), due_ns)
+        for ended in self._ends:
+            await ended.wait()
 
-    async def _phase(self, group: asyncio.TaskGroup, number: int, phase: Phase, requests: Sequence[int]) -> None:
+    async def _phase(self, group: asyncio.TaskGroup, number: int, phase: Phase, requests: Sequence[int], due_ns: int) -> None:
         scale = self._recording.pace / self._pace if phase.paced or phase.action is None else 1.0
         action = self._begin(number, phase)
         mono_ns, wall_ns = self._clock.mono_ns(), self._clock.wall_ns()
         label = traceparent(self._session, action.action_id if action is not None else NO_ACTION)
         sizes: list[int] = []
         for one in requests:
-            group.create_task(self._request(one, label, scale, phase, number, sizes))
+            group.create_task(self._request(one, label, scale, phase, number, sizes, due_ns))
         if action is None:
             return
-        await asyncio.gather(*(self._ends[one].wait() for one in requests if self._recording.requests[one].waits))
+        for one in requests:
+            if self._recording.requests[one].waits:
+                await self._ends[one].wait()
         await self._clock.sleep(phase.settle_ms * scale / 1000)
         if sizes:
             action.attributes["bytes"] = sum(sizes)
@@ -153,138 +144,108 @@ class _Session:
         number, name = self._failed_in or (None, None)
         return Failure(kind=judged.kind, what=judged.what, remedy=judged.remedy, step=number, name=name)
 
-    async def _request(self, number: int, label: str, scale: float, phase: Phase, at: int, sizes: list[int]) -> None:
+    async def _request(self, number: int, label: str, scale: float, phase: Phase, at: int, sizes: list[int], due_ns: int) -> None:
         request = self._recording.requests[number]
         try:
             if request.of is not None:
-                await (self._heads if request.event == "head" else self._ends)[request.of].wait()
+                due_ns = await (self._heads if request.event == "head" else self._ends)[request.of].wait()
             if request.delay_ms:
-                await self._clock.sleep(request.delay_ms * scale / 1000)
-            for source in self._needs(request):
-                await self._ends[source].wait()
-            if request.icon:
-                await self._icon(number, request, label)
-                return
-            answer, landed, heads = await self._exchange(number, request, label)
-            self._check(request, answer, landed, phase)
-            for take in request.takes:
-                self.values[take.name] = _taken(take, heads if take.where == "head" else answer.text, request)
-            if request.download:
-                sizes.append(answer.size)
+                due_ns += round(request.delay_ms * scale * 1e6)
+                await self._clock.sleep((due_ns - self._clock.mono_ns()) / 1e9)
+            for source in self._recording.needs[number]:
+                due_ns = max(due_ns, await self._ends[source].wait())
+            self.played.late_ns.append(max(0, self._clock.mono_ns() - due_ns))
+            filled = self._filled(request)
+            if not (request.icon and self._agent.has_icon(filled.url)):
+                landed = await self._agent.exchange(request, filled, label, lambda: self._over(self._heads[number]))
+                self._take_in(request, landed, phase, sizes)
         except Fault:
             if self._failed_in is None:
                 self._failed_in = (at + 1, phase.action or "between two actions")
             raise
         else:
-            self._heads[number].set()
-            self._ends[number].set()
+            self._over(self._heads[number])
+            self._over(self._ends[number])
 
-    async def _icon(self, number: int, request: Request, label: str) -> None:
+    def _over(self, moment: _Moment) -> None:
+        moment.set(self._clock.mono_ns())
+
+    def _take_in(self, request: Request, landed: Landed, phase: Phase, sizes: list[int]) -> None:
+        if request.icon:
+            self._agent.keep_icon(landed.url, landed.answer)
+            return
+        self._check(request, landed, phase)
+        for take in request.takes:
+            self.values[take.name] = _taken(take, landed, request)
+        if request.download:
+            sizes.append(landed.answer.size)
+
+    def _filled(self, request: Request) -> Filled:
         url = fill(request.url, self.values)
-        if url not in self._icons:
-            answer, _, _ = await self._exchange(number, request, label)
-            kept = any(
-                name.lower() in ("etag", "last-modified", "expires") or "max-age" in value for name, value in answer.headers
-            )
-            if answer.status == 404 or (answer.status == 200 and kept):
-                self._icons.add(url)  # a browser keeps it, or remembers that there is none
-        self._heads[number].set()
-        self._ends[number].set()
-
-    def _needs(self, request: Request) -> set[int]:
-        texts = [request.url, request.body or "", *request.headers.values()]
-        return {self._source[name] for text in texts for name in names(text) if name in self._source}
-
-    async def _exchange(self, number: int, request: Request, label: str) -> tuple[Answer, str, str]:
-        """Send it and follow where it leads; the last answer, its address, and the heads of all."""
-        url = fill(request.url, self.values)
-        url = url if url.startswith(("http:", "https:")) else self._site + url
-        method = request.method
-        body = fill(request.body, self.values).encode() if request.body is not None else None
-        headers = {name: fill(value, self.values) for name, value in request.headers.items()}
-        headers |= {"User-Agent": USER_AGENT, "Accept-Encoding": CODINGS, "traceparent": label}
-        heads = []
-        last = request.lands is not None
-        for _ in range(_HOPS):
-            on_head = self._heads[number].set if not last else _nothing
-            answer = await self._send(method, url, headers, body, bool(request.takes), request.conditional, on_head)
-            heads.append(answer.headers)
-            target = next((value for name, value in answer.headers if name.lower() == "location"), None)
-            if answer.status not in _REDIRECTS or target is None:
-                return answer, url, head_text(heads)
-            origin = _origin(url)
-            url = urljoin(url, target).partition("#")[0]
-            if _origin(url) != origin:
-                raise UnexpectedAnswerError(
-                    "the site leads to another address", "replay on the address that it leads to", answer.status
-                )
-            if answer.status == 303 or (answer.status in (301, 302) and method == "POST"):
-                method, body = "GET", None
-                headers = {name: value for name, value in headers.items() if name.lower() not in ("content-type", "origin")}
-        raise UnexpectedAnswerError(f"{_told(request)} is redirected without end", "look at the site", 0)
-
-    async def _send(
-        self,
-        method: str,
-        url: str,
-        headers: dict[str, str],
-        body: bytes | None,
-        keep: bool,
-        conditional: bool,
-        on_head: Callable[[], None],
-    ) -> Answer:
-        sent = dict(headers)
-        if cookies := self._jar.header(url, self._clock.wall_ns() / 1e9):
-            sent["Cookie"] = cookies
-        if conditional and url in self._validators:
-            tag, modified = self._validators[url]
-            sent |= {name: value for name, value in (("If-None-Match", tag), ("If-Modified-Since", modified)) if value}
-        begin_ns = self._clock.wall_ns()
-        answer = await self._transport.send(method, url, list(sent.items()), body, keep=keep, on_head=on_head)
-        self.played.requests += 1
-        self.played.down_bytes += answer.size
-        self.played.exchanges.append(
-            Exchange(start_ns=begin_ns, end_ns=self._clock.wall_ns(), down_bytes=answer.size, up_bytes=len(body or b""))
+        return Filled(
+            method=request.method,
+            url=url if url.startswith(("http:", "https:")) else self._site + url,
+            headers={name: fill(value, self.values) for name, value in request.headers.items()},
+            body=fill(request.body, self.values).encode() if request.body is not None else None,
         )
-        named = {name.lower(): value for name, value in answer.headers}
-        if answer.status == 200 and method == "GET" and ("etag" in named or "last-modified" in named):
-            self._validators[url] = named.get("etag", ""), named.get("last-modified", "")
-        for name, value in answer.headers:
-            if name.lower() == "set-cookie":
-                self._jar.keep(url, value, self._clock.wall_ns() / 1e9)
-        return answer
 
-    def _check(self, request: Request, answer: Answer, landed: str, phase: Phase) -> None:
+    def _check(self, request: Request, landed: Landed, phase: Phase) -> None:
+        answer = landed.answer
         login = phase.action == "login"
         status = answer.status
         unchanged = status == 304 and request.conditional
         if status // 100 != (2 if request.conditional else request.status // 100) and not unchanged:
-            what = f"{_told(request)} is answered with {status}, not with {request.status}"
+            what = f"{told(request)} is answered with {status}, not with {request.status}"
             raise UnexpectedAnswerError(what, "look at the site, or record the session again", status)
         wanted = fill(request.url if request.lands is None else request.lands, self.values)
-        if _path(landed, self._base) != _path(wanted, self._base):
+        if _path(landed.url, self._base) != _path(wanted, self._base):
             remedy = "check the account" if login else "look at the site, or record the session again"
-            raise UnexpectedAnswerError(f"{_told(request)} leads to another page than recorded", remedy, status, login=login)
+            raise UnexpectedAnswerError(f"{told(request)} leads to another page than recorded", remedy, status, login=login)
         if request.size is not None and not request.conditional and not self._tolerance.accepts(request.size, answer.size):
-            what = f"{_told(request)} is answered with {answer.size} bytes, not with about {request.size}"
+            what = f"{told(request)} is answered with {answer.size} bytes, not with about {request.size}"
             raise UnexpectedAnswerError(what, "record the session again if the data have changed", status)
+        kind = plain_kind(answer.header("content-type"))
+        if request.kind and kind != request.kind:
+            what = f"{told(request)} is answered with {kind or 'no content type'}, not with {request.kind}"
+            raise UnexpectedAnswerError(what, "record the session again: it was not asked as the browser asked", status)
 
 
-def _taken(take: Take, text: str, request: Request) -> str:
-    for number, match in enumerate(re.finditer(take.pattern, text)):
+class _Moment:
+    """Something that happens once; whoever waits for it is told when it was, by the monotonic clock."""
+
+    __slots__ = ("_at_ns", "_waiting")
+
+    def __init__(self) -> None:
+        self._at_ns: int | None = None
+        self._waiting: asyncio.Event | None = None
+
+    def set(self, at_ns: int) -> None:
+        """It happened then; the first time counts."""
+        if self._at_ns is None:
+            self._at_ns = at_ns
+            if self._waiting is not None:
+                self._waiting.set()
+
+    async def wait(self) -> int:
+        """When it happened, once it has."""
+        while self._at_ns is None:
+            if self._waiting is None:
+                self._waiting = asyncio.Event()
+            await self._waiting.wait()
+        return self._at_ns
+
+
+def _taken(take: Take, landed: Landed, request: Request) -> str:
+    answer = landed.answer
+    for number, match in enumerate(re.finditer(take.pattern, landed.heads if take.where == "head" else answer.text)):
         if number == take.nth:
             return READ[take.form](match[1])
-    raise MissingValueError(f"the answer to {_told(request)} holds no value for {take.name}", "record the session again")
-
-
-def _told(request: Request) -> str:
-    """A request as it may be shown: without its query."""
-    return f"{request.method} {request.url.partition('?')[0]}"
-
-
-def _origin(url: str) -> tuple[str, str]:
-    place = urlsplit(url)
-    return place.scheme, place.netloc
+    what = f"the answer to {told(request)} holds no value for {take.name}"
+    kind = plain_kind(answer.header("content-type")) or "no content type"
+    raise MissingValueError(
+        f"{what} (status {answer.status}, {kind}, {answer.size} bytes; recorded {request.size or 'an unknown number'})",
+        "compare the page with the recorded one, or record the session again",
+    )
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -296,7 +257,3 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 def _path(url: str, base: str) -> str:
     path = urlsplit(url).path
     return path.removeprefix(base) if url.startswith(("http:", "https:")) else path
-
-
-def _nothing() -> None:
-    """For a hop that is not the last."""

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from replay.failures import CertificateError, ConnectionFailedError
-from replay.http.observed import Headers
+from replay.http.observed import Headers, header
 
 #: how long a connection may take, and how long a server may say nothing
 _CONNECT_S, _SILENCE_S = 30.0, 300.0
@@ -32,6 +32,10 @@ class Answer:
     headers: Headers
     size: int
     text: str
+
+    def header(self, name: str) -> str:
+        """The value of a header, empty where it is not there."""
+        return header(self.headers, name)
 
 
 class Transport(Protocol):
@@ -114,8 +118,10 @@ def _decoded(body: bytes, coding: str) -> bytes:
         return body
     try:
         return zlib.decompressobj(wbits=47 if "gzip" in coding else 15).decompress(body, _KEPT_BYTES)
-    except zlib.error:
-        return b""  # then a value is not found, and the step is named
+    except zlib.error as error:
+        raise ConnectionFailedError(
+            f"an answer that says it is {coding} is not ({error})", "look at the site and what stands before it"
+        ) from error
 
 
 def _charset(kind: str) -> str:

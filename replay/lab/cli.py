@@ -12,7 +12,7 @@ from types import FrameType
 
 from replay.lab.folders import USERS, StateFolder, state_directory
 from replay.lab.networks.cli import add_commands, add_up_options, parsed_links, run_in
-from replay.lab.options import DEFAULT_PORT, LabOptions, Sidecar
+from replay.lab.options import DEFAULT_PORT, DICOM_PORT, LabOptions, Sidecar
 from replay.lab.stack import down, network, status, up
 
 
@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
         context_path=arguments.context_path,
         sidecar=Sidecar.parse(arguments.sidecar) if arguments.sidecar else None,
         users=arguments.users,
+        dicom=arguments.dicom,
         setups=tuple(dict.fromkeys(arguments.setup)),
         links=parsed_links(arguments.link),
         shaping=arguments.shaping,
@@ -55,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments.users:
         accounts = StateFolder(options.directory).accounts_file
         print(f"accounts for `tracemark replay --users {arguments.users} --accounts`: {accounts}")
+    if info.dicom:
+        print(f"DICOM receiver: {info.dicom} (`tracemark replay upload … --set destination=dicom --set dicom={info.dicom}`)")
     print(f"logs of nginx: {info.log_files['nginx']}")
     return 0
 
@@ -96,6 +99,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     start.add_argument(
         "--users", type=int, default=0, metavar="N", help="have N numbered researchers, too, for `tracemark replay --users`"
+    )
+    start.add_argument(
+        "--dicom",
+        type=int,
+        nargs="?",
+        const=DICOM_PORT,
+        metavar="PORT",
+        help=f"receive DICOM (C-STORE), too, on this loopback port (without one {DICOM_PORT}; 0: any free one)",
     )
     add_up_options(start)
     stop = commands.add_parser(

@@ -16,6 +16,8 @@ from replay.lab.image_build import Images
 from replay.lab.parts import NAMES, PartState
 
 COMPOSE_FILE = Path(__file__).with_name("docker-compose.yml")
+#: laid over it where the lab receives DICOM
+DICOM_FILE = Path(__file__).with_name("docker-compose.dicom.yml")
 _ATTEMPTS = 3
 _WORKING_DIR = "com.docker.compose.project.working_dir"
 
@@ -47,7 +49,14 @@ def compose_command(run: Run, python: Path) -> list[str]:
 
 
 def compose_variables(
-    folder: StateFolder, *, images: Images, viewer: Path, port: int, prefix: str, context_path: str
+    folder: StateFolder,
+    *,
+    images: Images,
+    viewer: Path,
+    port: int,
+    prefix: str,
+    context_path: str,
+    dicom: int | None = None,
 ) -> dict[str, str]:
     """What docker-compose.yml leaves open; also what a second Compose file needs to be laid over it."""
     return {
@@ -61,6 +70,7 @@ def compose_variables(
         "LAB_WEB_IMAGE": images.web,
         "POSTGRES_IMAGE": images.database,
         "NGINX_IMAGE": images.nginx,
+        **({"LAB_DICOM_PORT": str(dicom)} if dicom is not None else {}),
     }
 
 
@@ -143,8 +153,10 @@ class Containers:
     def _compose(self, *arguments: str, timeout_s: float) -> Outcome:
         # A variable of the shell would win over the file: leave only what Docker and Compose themselves need.
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LAB_", "COMPOSE_"))}
-        environment |= read_compose_env(self.folder.compose_env)
-        files = ["--file", str(COMPOSE_FILE), "--project-directory", str(self.folder.directory)]
+        variables = read_compose_env(self.folder.compose_env)
+        environment |= variables
+        laid = [COMPOSE_FILE, *([DICOM_FILE] if "LAB_DICOM_PORT" in variables else [])]
+        files = [*(part for file in laid for part in ("--file", str(file))), "--project-directory", str(self.folder.directory)]
         return self.run([*self.compose, *files, *arguments], timeout_s=timeout_s, environment=environment)
 
     def _state(self, name: str) -> PartState:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from replay.lab.pids import ends_within, identify
 
 PARENT = "tracemark-lab"
 _V1 = ("cpuacct", "memory")
@@ -31,20 +35,15 @@ class ControlGroups:
 
     def members(self, name: str) -> set[int]:
         """The processes that are in the group now."""
-        found: set[int] = set()
-        for folder in self._folders(name):
-            procs = folder / "cgroup.procs"
-            if procs.exists():
-                found.update(int(pid) for pid in procs.read_text(encoding="ascii").split())
-        return found
+        return {pid for folder in self._folders(name) for pid in _members(folder)}
 
     def remove(self, name: str) -> None:
         """Removes the group, and the common parent once it is empty; a group that keeps its processes stays."""
         deadline = time.monotonic() + _EMPTYING_S
         for folder in self._folders(name):
-            while not _removed(folder) and time.monotonic() < deadline:
-                time.sleep(0.02)  # the last threads of a process that ended leave a moment after it
-            _removed(folder.parent)
+            _await_empty(folder, deadline)
+            _remove(folder)
+            _remove(folder.parent)
 
     def _folders(self, name: str) -> list[Path]:
         if (self.root / "cgroup.controllers").exists():
@@ -59,11 +58,30 @@ class ControlGroups:
             (above / "cgroup.subtree_control").write_text("+cpu +memory", encoding="ascii")
 
 
-def _removed(folder: Path) -> bool:
+def _members(folder: Path) -> set[int]:
     try:
-        folder.rmdir()
+        return {int(pid) for pid in (folder / "cgroup.procs").read_text(encoding="ascii").split()}
     except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
+        return set()
+
+
+def _await_empty(folder: Path, deadline: float) -> None:
+    """Until the last process has left, on the monotonic clock. Version 2 tells of it; in version 1 each process does."""
+    try:
+        events = (folder / "cgroup.events").open(encoding="ascii")
+    except FileNotFoundError:
+        for pid in _members(folder):
+            if (identity := identify(pid)) is not None:
+                ends_within(identity, deadline - time.monotonic())
+        return
+    with events:
+        poll = select.poll()
+        poll.register(events, select.POLLPRI)
+        while "populated 1" in events.read() and (left := deadline - time.monotonic()) > 0:
+            poll.poll(left * 1000)
+            events.seek(0)
+
+
+def _remove(folder: Path) -> None:
+    with suppress(OSError):  # not there, or not empty
+        folder.rmdir()

@@ -55,7 +55,7 @@ class LabInfo:
     `users` maps a name to its password. `exam` names the practice exam: project, subject, session, scans. `log_files` has the
     keys nginx, tomcat, xnat: a path or a glob on this machine. `pid_files` (process mode only) has the container names as keys.
     `sidecar` is HTTP,MARKERS: where nginx leads to below /tracemark/; empty when it does not. `setups` are the networks in front
-    of it, by name.
+    of it, by name. `dicom` is its DICOM receiver, HOST:PORT/TITLE; empty where it has none.
     """
 
     url: str
@@ -71,6 +71,7 @@ class LabInfo:
     project: str
     sidecar: str = ""
     setups: dict[str, SetupInfo] = field(default_factory=dict)
+    dicom: str = ""
 
     def save(self) -> Path:
         """Writes the file that `load` reads, readable for the owner only, because it holds passwords."""

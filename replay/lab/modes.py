@@ -24,7 +24,14 @@ _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 def new_parts(
-    folder: StateFolder, options: LabOptions, mode: Mode, port: int, say: Callable[[str], None], run: Run
+    folder: StateFolder,
+    options: LabOptions,
+    mode: Mode,
+    port: int,
+    say: Callable[[str], None],
+    run: Run,
+    *,
+    dicom: int | None = None,
 ) -> tuple[Parts, str]:
     """The parts, ready to start, and what their database is made by: another maker means another database."""
     viewer = unpacked_viewer(options.cache)
@@ -32,14 +39,22 @@ def new_parts(
     folder.users(options.users)
     if mode == "processes":
         programs = find_programs()
-        processes = _processes(folder, run, port=port, viewer=viewer, context_path=options.context_path, sidecar=options.sidecar)
+        processes = _processes(
+            folder, run, port=port, viewer=viewer, context_path=options.context_path, sidecar=options.sidecar, dicom=dicom
+        )
         return processes, str(programs.postgres)
     compose = compose_command(run, _PYTHON)
     builder = ImageBuilder(run=run, cache=options.cache, environment=options.environment, say=say, python=_PYTHON)
     images = builder.ensure()
     folder.nginx_conf.write_text(stock(options.sidecar, options.context_path), encoding="utf-8")
     variables = compose_variables(
-        folder, images=images, viewer=viewer, port=port, prefix=options.name_prefix, context_path=options.context_path
+        folder,
+        images=images,
+        viewer=viewer,
+        port=port,
+        prefix=options.name_prefix,
+        context_path=options.context_path,
+        dicom=dicom,
     )
     write_compose_env(folder.compose_env, variables)
     return Containers(folder=folder, prefix=options.name_prefix, compose=compose, run=run), images.database
@@ -68,6 +83,7 @@ def _processes(
     viewer: Path = Path(),
     context_path: str = "",
     sidecar: Sidecar | None = None,
+    dicom: int | None = None,
 ) -> Processes:
     return Processes(
         folder=folder,
@@ -79,4 +95,5 @@ def _processes(
         groups=ControlGroups(_CONTROL_GROUPS),
         as_root=os.geteuid() == 0,
         sidecar=sidecar,
+        dicom=dicom,
     )

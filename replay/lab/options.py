@@ -15,6 +15,9 @@ from replay.lab.networks.link import SETUPS, Link, Setup
 from replay.lab.studies import exam_bytes
 
 DEFAULT_PORT = 8089
+#: where XNAT receives DICOM, and its title there
+DICOM_PORT = 8104
+DICOM_TITLE = "XNAT"
 #: numbered researchers that a lab can have
 MOST_USERS = 999
 #: where a sidecar's marker channel and its HTTP API listen when nobody says otherwise
@@ -69,6 +72,7 @@ class LabOptions:
 
     `exam_size` None means what the folder has, else small; `port` None means the default one, 0 any free one.
     `name_prefix` is for tests: several labs on one engine. With `sidecar` the lab's nginx leads to it below /tracemark/.
+    `dicom` is the loopback port of its DICOM receiver, 0 any free one; None: it has none.
     `users` is how many numbered researchers there are beside the usual users, for as many virtual users.
     `setups` are networks to build in front of it; `links` replaces their lines, `shaping` says what slows them down.
     """
@@ -81,6 +85,7 @@ class LabOptions:
     name_prefix: str = ""
     sidecar: Sidecar | None = None
     users: int = 0
+    dicom: int | None = None
     setups: tuple[Setup, ...] = ()
     links: Mapping[Setup, Link] = field(default_factory=dict)
     shaping: Shaping = "auto"
@@ -96,8 +101,9 @@ class LabOptions:
             )
         if not 0 <= self.users <= MOST_USERS:
             raise LabUsageFault(f"there are no {self.users} users", f"give a number from 0 to {MOST_USERS}")
-        if self.port is not None and not 0 <= self.port <= 65535:
-            raise LabUsageFault(f"there is no port {self.port}", "give one from 1 to 65535, or 0 for any free one")
+        for port in (self.port, self.dicom):
+            if port is not None and not 0 <= port <= 65535:
+                raise LabUsageFault(f"there is no port {port}", "give one from 1 to 65535, or 0 for any free one")
         if unknown := [name for name in (*self.setups, *self.links) if name not in SETUPS]:
             raise LabUsageFault(f"there is no setup {unknown[0]!r}", f"give one of {', '.join(SETUPS)}")
         if self.shaping not in SHAPINGS:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +35,40 @@ def identify(pid: int, proc: Path = PROC) -> Identity | None:
     # The name stands in brackets and may hold anything; state is the first field after it, the start the twentieth.
     fields = stat[stat.rindex(")") + 2 :].split()
     return None if fields[0] in "ZX" else Identity(pid=pid, started_ticks=int(fields[19]), boot=boot)
+
+
+@contextmanager
+def handle_of(identity: Identity) -> Iterator[int | None]:
+    """A file descriptor of the process, readable once all of it has ended; None when it has ended before.
+
+    Raises LabFault where the kernel cannot tell (Linux before 5.3).
+    """
+    try:
+        handle = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        yield None
+        return
+    except OSError as refused:
+        raise LabFault(
+            f"the kernel does not tell of the end of process {identity.pid} ({refused.strerror})", "use Linux 5.3 or newer"
+        ) from refused
+    try:
+        # Only now: from here on the number cannot become a stranger's unnoticed.
+        yield handle if identify(identity.pid) == identity else None
+    finally:
+        os.close(handle)
+
+
+def ends_within(identity: Identity, within_s: float) -> bool:
+    """Waits for the end of a process; False when it still lives after `within_s` seconds."""
+    with handle_of(identity) as handle:
+        return handle is None or _readable(handle, within_s)
+
+
+def _readable(handle: int, within_s: float) -> bool:
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(max(0.0, within_s) * 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +100,17 @@ class PidFile:
         """Asks the process to end, waits up to `grace_s`, then ends its whole process group; forgets the file."""
         identity = self.living()
         if identity is not None:
-            group = os.getpgid(identity.pid)
-            os.kill(identity.pid, polite)
-            if not _gone(self, grace_s):
-                os.killpg(group, signal.SIGKILL)
-                if not _gone(self, grace_s):
-                    raise LabFault(
-                        f"process {identity.pid} ({self.path.stem}) does not end", "end it by hand and run `lab down` again"
-                    )
+            with handle_of(identity) as handle:
+                if handle is not None:
+                    self._end(identity.pid, handle, polite, grace_s)
         self.remove()
 
-
-def _gone(file: PidFile, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
-    while file.living() is not None:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    def _end(self, pid: int, handle: int, polite: signal.Signals, grace_s: float) -> None:
+        with suppress(ProcessLookupError):  # it may have ended by itself by now
+            group = os.getpgid(pid)
+            signal.pidfd_send_signal(handle, polite)
+            if _readable(handle, grace_s):
+                return
+            os.killpg(group, signal.SIGKILL)
+            if not _readable(handle, grace_s):
+                raise LabFault(f"process {pid} ({self.path.stem}) does not end", "end it by hand and run `lab down` again")

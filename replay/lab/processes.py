@@ -23,11 +23,14 @@ from replay.lab.nginx_conf import for_processes, stock
 from replay.lab.options import Sidecar
 from replay.lab.parts import NAMES, PartState
 from replay.lab.pids import PidFile, identify
+from replay.lab.watching import watched
 
 _ROOT = Path(__file__).parents[2]
 # In stopping order: nobody loses the server behind it while it still answers.
 _STOP = {"xnat-nginx": signal.SIGTERM, "xnat-web": signal.SIGTERM, "xnat-db": signal.SIGINT}
 _READY_S = 60.0
+#: of a program that listens without a word
+_LOOK_AGAIN_S = 1.0
 # The shell enters the control groups before it becomes the program, so that not a tick is counted elsewhere;
 # it runs in the background of a shell that ends at once, so that the program is nobody's child and outlives us.
 _LAUNCH = """
@@ -90,6 +93,7 @@ class Processes:
     groups: ControlGroups
     as_root: bool
     sidecar: Sidecar | None = None
+    dicom: int | None = None
 
     def pid_file(self, name: str) -> PidFile:
         return PidFile(self.folder.processes / f"{name}.pid")
@@ -211,6 +215,7 @@ class Processes:
             "LAB_VIEWER": str(self.viewer),
             "LAB_CONTEXT_PATH": self.context_path,
             "LAB_USERS_FILE": str(self.folder.users_file),
+            **({"LAB_DICOM_LISTEN": f"127.0.0.1:{self.dicom}"} if self.dicom is not None else {}),
         }
 
     def _launch(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -231,13 +236,21 @@ class Processes:
         self.pid_file(name).write(identity)
 
     def _await_port(self, name: str, port: int) -> None:
+        """Waits until it listens, looking again whenever it has said something; a LabFault when it ends or takes too long."""
+        file, output = self.pid_file(name), self._output(name)
         deadline = time.monotonic() + _READY_S
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                if self.pid_file(name).living() is None or time.monotonic() > deadline:
-                    raise LabFault(f"{name} does not answer ({self.last_words(name)})", f"see {self._output(name)}") from None
-                time.sleep(0.05)
-            else:
-                return
+        identity = file.living()
+        if identity is not None:
+            with watched(output, identity) as wait:
+                while not _listens(port) and file.living() and (left := deadline - time.monotonic()) > 0:
+                    wait(min(left, _LOOK_AGAIN_S))
+        if not _listens(port):
+            raise LabFault(f"{name} does not answer ({self.last_words(name)})", f"see {output}")
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True

@@ -21,7 +21,7 @@ from replay.lab.modes import all_known_parts, known_parts, new_parts
 from replay.lab.networks.fleet import Networks
 from replay.lab.networks.link import Setup
 from replay.lab.networks.network import Network
-from replay.lab.options import DEFAULT_HTTP, DEFAULT_MARKERS, DEFAULT_PORT, LabOptions
+from replay.lab.options import DEFAULT_HTTP, DEFAULT_MARKERS, DEFAULT_PORT, DICOM_TITLE, LabOptions
 from replay.lab.parts import NAMES, Parts, PartState
 from replay.lab.processes import Processes, free_port
 from replay.lab.studies import EXAM, Progress, fill_archive, silent
@@ -51,7 +51,8 @@ def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Ru
             say(f"running as plain processes, not in containers: {why_not}")
         port = _port(options.port)
         size = options.exam_size or folder.kept_size() or "small"
-        parts, maker = new_parts(folder, options, mode, port, say, runner)
+        dicom = _port(options.dicom) if options.dicom is not None else None
+        parts, maker = new_parts(folder, options, mode, port, say, runner, dicom=dicom)
         parts.check()
         _prepare_data(folder, f"{maker} {size}", size, options.cache, parts, say, progress)
         say(f"starting {', '.join(options.name_prefix + name for name in NAMES)}")
@@ -59,7 +60,7 @@ def up(options: LabOptions, say: Say, *, progress: Progress = silent, runner: Ru
             undo.callback(parts.stop)
             parts.start()
             _await_page(parts, port, options.context_path + "/", say)
-            info = _describe(folder, options, size, parts, port)
+            info = _describe(folder, options, size, parts, port, dicom)
             folder.stamp.write_text(f"{maker} {size}", encoding="utf-8")
             undo.callback(LabInfo.forget, folder.directory)
             undo.callback(_networks(folder, runner).down)
@@ -141,6 +142,7 @@ def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo |
     if any(part.state != "running" for part in states) or _page_status(port, info.context_path + "/") != 200:
         return None
     numbered = sum(1 for name in info.users if name not in USERS)
+    any_receiver = options.dicom == 0 and info.dicom
     differences: tuple[tuple[str, object, object], ...] = (
         ("exam size", info.exam_size, options.exam_size or info.exam_size),
         ("context path", info.context_path, options.context_path),
@@ -148,6 +150,7 @@ def _running(folder: StateFolder, options: LabOptions, runner: Run) -> LabInfo |
         ("sidecar", info.sidecar, str(options.sidecar or "")),
         ("mode", info.mode, "processes" if options.processes else info.mode),
         ("numbered users", numbered, max(numbered, options.users)),
+        ("DICOM receiver", info.dicom, info.dicom if options.dicom is None or any_receiver else _receiver(options.dicom)),
     )
     for what, is_now, wanted in differences:
         if is_now != wanted:
@@ -243,7 +246,11 @@ def _page_status(port: int, path: str) -> int | None:
         connection.close()
 
 
-def _describe(folder: StateFolder, options: LabOptions, size: str, parts: Parts, port: int) -> LabInfo:
+def _receiver(port: int | None) -> str:
+    return f"127.0.0.1:{port}/{DICOM_TITLE}" if port is not None else ""
+
+
+def _describe(folder: StateFolder, options: LabOptions, size: str, parts: Parts, port: int, dicom: int | None) -> LabInfo:
     prefix = options.name_prefix
     in_processes = isinstance(parts, Processes)
     return LabInfo(
@@ -263,4 +270,5 @@ def _describe(folder: StateFolder, options: LabOptions, size: str, parts: Parts,
         exam_size=size,
         project=project_name(prefix),
         sidecar=str(options.sidecar or ""),
+        dicom=_receiver(dicom),
     )

@@ -1,4 +1,4 @@
-"""pyshark as a program: prints what `reference.FIELDS` names, a line per packet, as `tshark -T fields` does.
+"""pyshark as a program: prints what `reference_fields.FIELDS` names, a line per packet, as `tshark -T fields` does.
 
 python -m replay.packets.reference_pyshark TSHARK CAPTURE
 
@@ -7,13 +7,16 @@ Slow (about 2 000 packets a second): pyshark is there for those who explore a ca
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from replay.packets.reference import FIELDS, OPTIONS
+from replay.packets.reference_fields import FIELDS, OPTIONS
 
 _WANTED = frozenset(FIELDS)
+_ENDING_S = 30.0
 
 
 def main(argv: Sequence[str]) -> int:
@@ -21,8 +24,17 @@ def main(argv: Sequence[str]) -> int:
     import pyshark
     from pyshark.capture.capture import TSharkCrashException
 
+    class Capture(pyshark.FileCapture):  # type: ignore[misc]
+        """Lets tshark end by itself: pyshark would kill it at the end of its output, and lose its status or make one up."""
+
+        async def _cleanup_subprocess(self, process: asyncio.subprocess.Process) -> None:
+            if self._eof_reached:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), _ENDING_S)
+            await super()._cleanup_subprocess(process)
+
     tshark, path = argv
-    capture = pyshark.FileCapture(
+    capture = Capture(
         path,
         keep_packets=False,
         use_json=True,

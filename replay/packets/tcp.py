@@ -111,8 +111,10 @@ class Judge:
             mine.duplicates = 0
         if flags & ACK and other.reach and _after(acknowledged, other.reach):
             # Something was acknowledged that the capture has not seen.
-            other.reach = other.next
-            other.duplicates = _UNSEEN
+            if other.reach != other.next:
+                other.reach = other.next  # it lay in a hole; told once
+            else:
+                other.duplicates = _UNSEEN
         if (payload or flags & (SYN | FIN)) and not mine_keep_alive:
             marks |= self._again(mine, other, time_ns, sequence, payload, flags)
         self._advance(mine, time_ns, (sequence + payload + bool(flags & (SYN | FIN))) & _MASK, sequence, mine_probe)
@@ -148,7 +150,7 @@ class Judge:
         known = mine.next != 0 and _after(mine.next, sequence)
         if payload > 1 and sequence == (mine.next - 1) & _MASK:
             known = False  # what follows a window probe begins with the probe's byte
-        if payload and other.acknowledged and not _after((sequence + payload) & _MASK, other.acknowledged):
+        if payload and other.acknowledged and _until((sequence + payload) & _MASK, other.acknowledged):
             return RETRANSMITTED
         if not known:
             return 0
@@ -188,7 +190,7 @@ class Judge:
             seen = np.where(last >= 0, end[last], np.uint32(other.next))
             answered = np.where(last >= 0, run.acknowledged[last], np.uint32(other.acknowledged))
             bad[mine] |= (seen - run.acknowledged[mine]).astype(np.int32) < 0
-            bad[mine] |= (run.payload[mine] > 0) & ((answered - end[mine]).astype(np.int32) >= 0)
+            bad[mine] |= (run.payload[mine] > 0) & ((end[mine] - answered).astype(np.int32) <= 0)
         count = int(np.argmax(bad)) if bad.any() else len(bad)
         if count:
             self._take(self._down, run, end, of_down[: np.searchsorted(of_down, count)])
@@ -223,3 +225,8 @@ class Judge:
 def _after(one: int, other: int) -> bool:
     """one > other, modulo 2^32."""
     return (other - one) & _MASK >= _HALF
+
+
+def _until(one: int, other: int) -> bool:
+    """one <= other, modulo 2^32; of two numbers half way round from each other, each is both."""
+    return one == other or _after(other, one)

@@ -11,7 +11,7 @@ from typing import Any
 from replay.campaign_folder import RunFolder
 from replay.durable import write_json
 from replay.report.runs import USAGE
-from replay.report.usage import ask, await_usage, settled, table, usage_rows
+from replay.report.usage import ask, await_usage, beyond, beyond_note, settled, table, usage_rows
 from replay.sidecar_api import Sidecar, SidecarAnswerError, SidecarAwayError
 from replay.users_folder import sessions_of
 
@@ -46,8 +46,9 @@ def show_usage(
         return
     write_json(folder.path / USAGE, told)
     late = "" if settled(told, played) else "Some actions are not joined with their samples yet; `tracemark report` asks again.\n"
+    more = f"{beyond_note(extra)}\n" if (extra := beyond(rows, played)) else ""
     print(
-        f"What each action cost, by the sidecar (percent are of one core)\n{table([(known.setup, rows)])}{late}",
+        f"What each action cost, by the sidecar (percent are of one core)\n{table([(known.setup, rows)])}{more}{late}",
         end="",
         flush=True,
     )

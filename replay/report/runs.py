@@ -10,7 +10,7 @@ from typing import Any
 from replay.campaign_folder import MANIFEST, TRANSFERS, Manifest, RunFolder, runs_in
 from replay.campaign_summary import summed_up
 from replay.report.spread import Spread
-from replay.report.usage import UsageRow, usage_rows
+from replay.report.usage import UsageRow, beyond, beyond_note, usage_rows
 from replay.results import FORMAT, Repetition, ResultError, read_json
 from replay.summary import Summary
 from replay.users_folder import sessions_of
@@ -39,6 +39,11 @@ class Run:
     def setup(self) -> str:
         """As people read it."""
         return self.manifest.setup.upper()
+
+    @property
+    def beyond(self) -> int:
+        """How many actions `usage` holds beside those of the finished repetitions."""
+        return beyond(self.usage, {action: spread.n for action, spread in self.durations.items()})
 
     @property
     def unfinished(self) -> bool:
@@ -101,6 +106,7 @@ def notes_of(runs: Sequence[Run]) -> list[str]:
         for run in runs
         if run.unfinished
     ]
+    notes += [f"{run.manifest.run}: {beyond_note(run.beyond)}" for run in runs if run.beyond]
     scenarios = dict.fromkeys(run.manifest.scenario for run in runs)
     if len(scenarios) > 1:
         notes.append("Runs of different scenarios are shown apart: their sessions are not the same work.")

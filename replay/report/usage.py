@@ -70,6 +70,22 @@ def settled(told: Mapping[str, Any], played: Mapping[str, int]) -> bool:
     )
 
 
+def beyond(rows: Sequence[UsageRow], played: Mapping[str, int]) -> int:
+    """How many actions the sidecar's figures hold beside those of the finished repetitions.
+
+    The sidecar knows a run, not which of its attempts count: an action that came to its end in one that failed, was interrupted
+    or was discarded later is among them.
+    """
+    known = {row.action: row.count for row in rows}
+    return sum(max(0, count - played.get(action, 0)) for action, count in known.items())
+
+
+def beyond_note(extra: int) -> str:
+    """That in words."""
+    which = "attempts that failed, were interrupted or were discarded; the table of durations leaves those out"
+    return f"The sidecar's figures hold {extra} action{'s' * (extra > 1)} more, of {which}."
+
+
 def await_usage(
     asked: Callable[[], dict[str, Any]], played: Mapping[str, int], pause: Callable[[float], object], wait_s: float = WAIT_S
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,11 +18,14 @@ from replay.campaign_folder import Manifest, locked, opened_run, saved_manifest
 from replay.campaign_markers import Channel, kept_sessions
 from replay.campaign_patience import Limits
 from replay.campaign_progress import shown
+from replay.campaign_recording import port_of
 from replay.campaign_summary import write_summary
 from replay.chromium import host_of
 from replay.cli import pairs_of, token_of, versions
 from replay.cli_options import MARKERS, sigterm_as_interrupt
 from replay.player import Time
+from replay.route import trace
+from replay.route_model import Route
 from replay.safety import VARIABLE, check_host
 from replay.summary import table
 from replay.upload.clean_up import clean_up
@@ -66,7 +69,7 @@ def main(argv: Sequence[str] | None = None, clock: Time | None = None) -> int:
         print(_dry_run(wanted, source, bursts, manifest, arguments.out / manifest.run), end="")
         return 0
     account = _account()
-    with sigterm_as_interrupt(), opened_run(arguments.out, manifest) as folder:
+    with sigterm_as_interrupt(), opened_run(arguments.out, manifest, one_route=False) as folder:
         with shown(sys.stderr, len(bursts), max(len(burst.exams) for burst in bursts)) as progress:
             token = arguments.token or token_of(os.environ)
             packets = site if wanted.dicom is None else f"http://{wanted.dicom[0]}:{wanted.dicom[1]}"
@@ -79,6 +82,7 @@ def main(argv: Sequence[str] | None = None, clock: Time | None = None) -> int:
                 clock=clock if clock is not None else Time.system(),
                 versions=versions(),
                 recorder=PacketRecorder(packets, keep=arguments.keep_captures) if arguments.capture else None,
+                trace=_tracer(packets) if arguments.route else None,
             )
             how = How(
                 destination=wanted.destination,
@@ -88,12 +92,15 @@ def main(argv: Sequence[str] | None = None, clock: Time | None = None) -> int:
             )
             ledger = Ledger(folder.path / LEDGER)
             try:
-                Uploader(project=wanted.project, bursts=bursts, how=how, folder=folder, ledger=ledger, tools=tools).run()
+                Uploader(
+                    project=wanted.project, bursts=bursts, how=how, folder=folder, ledger=ledger, tools=tools,
+                    route_changes=arguments.route_changes,
+                ).run()  # fmt: skip
             except KeyboardInterrupt:
                 progress.say(f"the same command with --run-id {manifest.run} goes on where it stopped")
                 raise
             finally:
-                print(table(write_summary(folder)) + _summary(ledger, len(source)), end="", flush=True)
+                print(table(write_summary(folder)) + _routes(folder.manifest) + _summary(ledger, len(source)), end="", flush=True)
                 if kept := kept_sessions(folder.outbox):
                     print(f"{kept} sessions wait for the sidecar: `tracemark replay --deliver {folder.path}` delivers them")
     return 0
@@ -190,6 +197,18 @@ def _dry_run(
     )
 
 
+def _tracer(receiver: str) -> Callable[[str], Route]:
+    """Traces the route to where exams are sent."""
+    return lambda method: trace(host_of(receiver), port=port_of(receiver), method=method)
+
+
+def _routes(known: Manifest) -> str:
+    changes = len(known.routes) - 1
+    if changes < 1:
+        return ""
+    return f"The route changed {changes} times between bursts; each result.json has its number, manifest.json all routes.\n"
+
+
 def _summary(ledger: Ledger, wanted: int) -> str:
     done = [one for one in ledger if one.state == "verified"]
     lines = [f"{len(done)} of {wanted} exams uploaded and verified, {sum(one.bytes for one in done) / 1e6:.1f} MB"]
@@ -209,7 +228,7 @@ def _require(arguments: Namespace) -> None:
     for name, option in needed:
         if getattr(arguments, name) is None:
             raise UsageFault(f"{option} is missing", "see `tracemark replay upload --help`")
-    for name, least in (("bursts", 1), ("attempts", 1), ("timeout", 0), ("exams_per_burst", 1)):
+    for name, least in (("bursts", 1), ("attempts", 1), ("timeout", 0), ("exams_per_burst", 1), ("route_changes", 0)):
         value = getattr(arguments, name)
         if value is not None and value < least:
             raise UsageFault(f"--{name.replace('_', '-')} {value:g} is too few", f"write at least {least}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, BooleanOptionalAction, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,8 @@ def parser() -> ArgumentParser:
     add("--out", type=Path, default=Path("replay-results"), metavar="DIR", help="for results (default: %(default)s)")
     add("--capture", action="store_true", help="capture the packets between this machine and the site")
     add("--keep-captures", action="store_true", help="keep the packets, not only their metrics")
+    add("--route", action=BooleanOptionalAction, default=True, help="trace the route before every burst (default: yes)")
+    add("--route-changes", type=int, default=10, metavar="N", help="how often the route may change (default: %(default)s)")
     add("--timeout", type=float, default=600.0, metavar="S", help="how long to wait for the site (default: %(default)g s)")
     add("--attempts", type=int, default=3, metavar="N", help="at an exam that fails otherwise (default: %(default)s)")
     add("--markers", metavar="URL", help=f"marker channel, or none (default: {MARKERS})")

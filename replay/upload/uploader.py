@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from replay.durable import PART, write_json
 from replay.failures import Failure, failure_of
 from replay.player import Time, traceparent
 from replay.results import ActionResult, Repetition
+from replay.route_model import Route, RouteGuard, RouteTraceError
 from replay.upload.exam_upload import ExamUpload, How, Sender
 from replay.upload.exams import Exam
 from replay.upload.faults import ExamError, NotOursError, UploadIncompleteError
@@ -52,7 +53,10 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """What a run works with; `recorder` captures the packets of a burst, None where they are not captured."""
+    """What a run works with; `recorder` captures the packets of a burst, None where they are not captured.
+
+    `trace` gets the last route's method and is None where routes are not traced.
+    """
 
     site: Site
     sender: Sender | None
@@ -62,13 +66,22 @@ class Tools:
     clock: Time
     versions: Mapping[str, str]
     recorder: Recorder | None = None
+    trace: Callable[[str], Route] | None = None
 
 
 class Uploader:
     """Plays one run of uploads in its folder."""
 
     def __init__(
-        self, *, project: str, bursts: Sequence[Burst], how: How, folder: RunFolder, ledger: Ledger, tools: Tools
+        self,
+        *,
+        project: str,
+        bursts: Sequence[Burst],
+        how: How,
+        folder: RunFolder,
+        ledger: Ledger,
+        tools: Tools,
+        route_changes: int = 10,
     ) -> None:
         self._project = project
         self._bursts = bursts
@@ -76,10 +89,15 @@ class Uploader:
         self._folder = folder
         self._ledger = ledger
         self._tools = tools
+        known = folder.manifest
+        self._guard = RouteGuard(route_changes, reference=known.route, resets=max(0, len(known.routes) - 1))
         self._last_ns: int | None = None  # monotonic begin of the last burst of this process
 
     def run(self) -> None:
-        """Send what is not sent yet; raises UploadIncompleteError when an exam could not be, and what ended the run before."""
+        """Send what is not sent yet; raises UploadIncompleteError when an exam could not be, and what ended the run before.
+
+        RouteUnstableError when the route changes more often than it may.
+        """
         self._tools.channel.deliver()
         finished = {result.repetition: result for _, result in self._folder.finished()}
         incomplete: list[str] = []
@@ -89,6 +107,7 @@ class Uploader:
             with tempfile.TemporaryDirectory(prefix="exams-", suffix=PART, dir=self._folder.path) as work:
                 exams = self._prepare(burst, Path(work))
                 self._wait_for(burst, finished)
+                self._follow_route(burst)
                 incomplete += self._burst(burst, exams)
         if incomplete:
             raise UploadIncompleteError(
@@ -126,6 +145,25 @@ class Uploader:
         elif self._last_ns is not None and burst.after_s and left_s < -1:
             self._tools.progress.say(f"burst {burst.number} begins {-left_s:.0f} s late: the one before took longer than planned")
         self._last_ns = clock.mono_ns()
+
+    def _follow_route(self, burst: Burst) -> None:
+        """A change is noted and said. Unlike a campaign's, bursts before it are not sent once more: they are in the archive."""
+        if self._tools.trace is None:
+            return
+        known = self._guard.reference
+        try:
+            route = self._tools.trace(known.method if known is not None else "auto")
+        except RouteTraceError as error:
+            if not error.retry:
+                raise
+            self._tools.progress.say(f"the route of burst {burst.number} is not known ({error.what})")
+            return
+        verdict = self._guard.check(route)
+        self._folder.note_route(self._guard.reference or route, changed=verdict == "changed")
+        if verdict == "changed":
+            self._tools.progress.say(
+                f"the route changed from {known} to {route} before burst {burst.number}: those before are not like it"
+            )
 
     def _burst(self, burst: Burst, exams: Mapping[int, Exam | ExamError]) -> list[str]:
         """Play one; returns what could not be uploaded. Its folder counts as finished when that is nothing."""
@@ -239,6 +277,7 @@ class Uploader:
             role=ROLE,
             repetition=burst.number,
             attempt=self._folder.next_attempt(burst.number),
+            route=max(1, len(known.routes)),
             session=session,
             seed=known.seed,
             started_ns=self._tools.clock.wall_ns(),

@@ -149,14 +149,18 @@ def headroom(known: Capacity, users_now: int, *, late: bool) -> Headroom:
 def _resampled(
     found: Sequence[Work], machine: Machine, mix: Mapping[str, float], targets: Mapping[str, float], chosen: random.Random
 ) -> float | None:
-    """The answer for other actions that might as well have been seen, and a CPU split that is wrong by a tenth."""
+    """The answer for other actions that might as well have been seen, and a CPU split that is wrong by a tenth.
+
+    A limit that is never reached counts as the most users, so that the interval widens; None where no pause was drawn.
+    """
     again: list[Work] = []
     for role in mix:
         mine = [work for work in found if work.role == role]
         again += chosen.choices(mine, k=len(mine))
     if all(work.thought_s is None for work in again):
         return None
-    return System(again, machine, mix, targets, math.exp(chosen.gauss(0, 0.1))).first_users()
+    found_users = System(again, machine, mix, targets, math.exp(chosen.gauss(0, 0.1))).first_users()
+    return min([found_users or MOST_USERS, *(limit.users for limit in _memory(again, machine, []))])
 
 
 def _memory(found: Sequence[Work], machine: Machine, notes: list[str]) -> list[Limit]:

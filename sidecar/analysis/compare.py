@@ -26,6 +26,8 @@ GATE: Mapping[str, float] = {"cpu": 0.03, "duration": 0.05}
 EQUAL: Mapping[str, float] = {"cpu": 0.05, "duration": 0.08}
 #: least standard deviation between restarts
 FLOOR: Mapping[str, float] = {"cpu": 0.010, "duration": 0.015}
+#: the same where one restart a side cannot tell it: a restart's 2 and 3 % without the half of its variance that actions share
+UNKNOWN: Mapping[str, float] = {"cpu": 0.014, "duration": 0.021}
 ALPHA = 0.05
 #: of it, what is spent on single actions; the rest is for the common factor, half per metric
 ALPHA_EACH, ALPHA_ALL = 0.04, 0.005
@@ -95,8 +97,9 @@ def compare(baseline: Sequence[Repetition], candidate: Sequence[Repetition]) -> 
     interleaved = blocks > 0 and _interleaved(sides[0], sides[1], blocks)
     notes = []
     changes: list[Change] = []
-    found: dict[tuple[str, str], tuple[Blocks, int]] = {}
-    common: dict[str, Blocks] = {}
+    found: dict[tuple[str, str], _Compared] = {}
+    common: dict[str, _Compared] = {}
+    floor = FLOOR if blocks > 1 else UNKNOWN
     for place, metric in enumerate(METRICS):
         logs = {name: _logs(sides, name, place, blocks) for name in sorted(_names(sides))}
         usable = {name: one for name, one in logs.items() if one is not None}
@@ -104,25 +107,25 @@ def compare(baseline: Sequence[Repetition], candidate: Sequence[Repetition]) -> 
         if blocks and left_out:
             notes.append(f"{metric}: not compared, for they are not in every block of both sides: {', '.join(left_out)}")
         cleaned, shared = _without_common(usable, sides, place, blocks)
-        for name, (x, y) in cleaned.items():
-            found[name, metric] = huber_blocks(x, y), min(sum(map(len, x.values())), sum(map(len, y.values())))
+        found |= {(name, metric): _compared(*pair) for name, pair in cleaned.items()}
         if shared is not None:
-            common[metric] = huber_blocks(*shared)
-    enough = blocks >= LEAST_BLOCKS and _values_per_block(found, sides, blocks) >= LEAST_VALUES
-    judged = _shifts(found, interleaved=interleaved)
+            common[metric] = _compared(*shared)
+    judged = _shifts(found, floor, interleaved=interleaved)
     alpha = ALPHA_EACH if interleaved and common else ALPHA
     worse = holm({key: one.p_above() for key, one in judged.items()}, alpha)
     better = holm({key: 1 - one.p_above() for key, one in judged.items()}, ALPHA)
     for (name, metric), one in judged.items():
-        data, count = found[name, metric]
-        changes.append(_change(name, metric, one, data, count, (name, metric) in worse, (name, metric) in better, enough))
+        data = found[name, metric]
+        changes.append(_change(name, metric, one, data, (name, metric) in worse, (name, metric) in better, data.enough))
     for metric, data in common.items():
-        one = shifts({EVERYTHING: data}, FLOOR[metric] / 0.7, 0.0 if interleaved else FLOOR[metric])[EVERYTHING]
+        one = shifts({EVERYTHING: data.blocks}, floor[metric] / 0.7, 0.0 if interleaved else FLOOR[metric])[EVERYTHING]
         proven = interleaved and one.p_above() < ALPHA_ALL
         gained = interleaved and 1 - one.p_above() < ALPHA_ALL
-        count = min(len(side) for side in sides)
-        changes.append(_change(EVERYTHING, metric, one, data, count, proven, gained, enough and interleaved))
+        changes.append(_change(EVERYTHING, metric, one, data, proven, gained, data.enough and interleaved))
+    enough = any(data.enough for data in found.values())
     notes += _notes(changes, blocks, enough, interleaved=interleaved)
+    if changes and (unused := max(len({one.block for one in side}) for side in sides) - blocks):
+        notes.append(f"one side has {unused} more restarts than the other: its last ones are not used")
     ordered = sorted(changes, key=lambda one: (one.action == EVERYTHING, one.action, one.metric))
     return Comparison(verdict=_whole(changes), changes=tuple(ordered), interleaved=interleaved, notes=tuple(notes))
 
@@ -198,23 +201,38 @@ def _interleaved(x: Sequence[Repetition], y: Sequence[Repetition], blocks: int) 
     return all(a[0] < b[1] and b[0] < a[1] for a, b in pairs)
 
 
-def _values_per_block(found: Mapping[Any, Any], sides: Sequence[Sequence[Repetition]], blocks: int) -> int:
-    if not found:
-        return 0
-    return min(sum(one.block == block for one in side) for side in sides for block in range(blocks))
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """One quantity of both sides: its blocks, and how many values the poorer side has, in all and in its poorest block."""
+
+    blocks: Blocks
+    repetitions: int
+    fewest: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether there may be a verdict."""
+        return len(self.blocks.shifts) >= LEAST_BLOCKS and self.fewest >= LEAST_VALUES
 
 
-def _shifts(found: Mapping[tuple[str, str], tuple[Blocks, int]], *, interleaved: bool) -> Mapping[tuple[str, str], Shift]:
+def _compared(x: _Logs, y: _Logs) -> _Compared:
+    counts = [[len(values) for values in side.values()] for side in (x, y)]
+    return _Compared(huber_blocks(x, y), min(map(sum, counts)), min(map(min, counts)))
+
+
+def _shifts(
+    found: Mapping[tuple[str, str], _Compared], floor: Mapping[str, float], *, interleaved: bool
+) -> Mapping[tuple[str, str], Shift]:
     made: dict[tuple[str, str], Shift] = {}
     for metric in METRICS:
-        mine = {name: data for (name, of), (data, _) in found.items() if of == metric}
+        mine = {name: data.blocks for (name, of), data in found.items() if of == metric}
         if mine:
-            told = shifts(mine, FLOOR[metric], 0.0 if interleaved else FLOOR[metric])
+            told = shifts(mine, floor[metric], 0.0 if interleaved else FLOOR[metric])
             made |= {(name, metric): one for name, one in told.items()}
     return made
 
 
-def _change(name: str, metric: str, one: Shift, data: Blocks, count: int, worse: bool, better: bool, enough: bool) -> Change:
+def _change(name: str, metric: str, one: Shift, data: _Compared, worse: bool, better: bool, enough: bool) -> Change:
     low, high = one.mean - one.half, one.mean + one.half
     verdict: Verdict = "not enough data"
     if enough and worse and one.mean >= math.log1p(GATE[metric]):
@@ -223,9 +241,9 @@ def _change(name: str, metric: str, one: Shift, data: Blocks, count: int, worse:
         verdict = "better"
     elif enough and -math.log1p(EQUAL[metric]) < low and high < math.log1p(EQUAL[metric]):
         verdict = "same"
-    blocks = len(data.shifts)
-    wanted = math.ceil(count * (one.half / 0.05) ** 2)
-    least = LEAST_BLOCKS * LEAST_VALUES
+    blocks, count = len(data.blocks.shifts), data.repetitions
+    wanted = max(math.ceil(count * (one.half / 0.05) ** 2), LEAST_BLOCKS * LEAST_VALUES) - count
+    restarts = (LEAST_BLOCKS - blocks) * LEAST_VALUES  # those that there are make up for none that is missing
     return Change(
         action=name,
         metric=metric,
@@ -233,10 +251,10 @@ def _change(name: str, metric: str, one: Shift, data: Blocks, count: int, worse:
         change=math.expm1(one.mean),
         low=math.expm1(low),
         high=math.expm1(high),
-        noise=data.scale,
+        noise=data.blocks.scale,
         repetitions=count,
         blocks=blocks,
-        more=max(1, max(wanted, least) - count) if verdict == "not enough data" else None,
+        more=max(1, wanted, restarts) if verdict == "not enough data" else None,
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, variance
 
-from sidecar.analysis.summary import student_quantile
+from sidecar.analysis.summary import student_quantile, student_tail
 
 #: values further out than this many standard deviations count as if they were there (Huber)
 _HUBER = 1.5
@@ -112,32 +112,3 @@ def holm(p_values: Mapping[tuple[str, str], float], alpha: float) -> set[tuple[s
             break
         rejected.add(name)
     return rejected
-
-
-def student_tail(t: float, freedom: float) -> float:
-    """P(T > t) of Student's t: half the regularised incomplete beta function."""
-    tail = _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5) / 2
-    return tail if t >= 0 else 1 - tail
-
-
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """Regularised incomplete beta function by its continued fraction (Abramowitz and Stegun 26.5.8, Lentz's algorithm)."""
-    if x <= 0 or x >= 1:
-        return min(1.0, max(0.0, x))
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
-    tiny = 1e-300
-    c, d = 1.0, 1 / ((1 - (a + b) * x / (a + 1)) or tiny)
-    value = d
-    for m in range(1, 1000):
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / ((1 + term * d) or tiny)
-            c = (1 + term / c) or tiny
-            value *= c * d
-        if abs(c * d - 1) < 1e-12:
-            break
-    return front * value

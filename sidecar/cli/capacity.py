@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sidecar.analysis.capacity import Capacity, Headroom
-from sidecar.cli.common import add_config, parse_time, read_config
+from sidecar.cli.common import add_config, parse_age, read_config
 from sidecar.errors import UsageFault
 from sidecar.journal.queries import Reader
 from sidecar.model.catalogue import load_catalogue
@@ -25,6 +25,8 @@ EXAMPLE = """examples:
 
 a mix is a JSON object of roles and shares: {"radiologist": 0.8, "researcher": 0.2}
 """
+#: of a role in a mix; percents and heads are below it
+MOST_SHARE = 1e9
 _TARGET = re.compile(r"\s*(\w+)\s+p95\s*<\s*([\d.]+)\s*(ms|s)\s*")
 
 
@@ -49,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
         link_mbit=config["link_mbit"],
         min_group=config["min_group"],
         mix=mix(Path(arguments.mix)) if arguments.mix else None,
-        library_ns=now_ns - parse_time(f"-{arguments.since}", now_ns),
+        library_ns=now_ns - parse_age(arguments.since, now_ns),
     )
     reader = Reader(Path(arguments.journal or config["journal"]))
     try:
@@ -81,12 +83,16 @@ def _is_amount(text: str) -> bool:
 
 def mix(path: Path) -> Mapping[str, float]:
     """Shares by role, of a JSON file."""
-    what = "write a JSON object of roles and shares above zero"
+    what = f"write a JSON object of roles and shares from 0 to {MOST_SHARE:.0g}, not all 0"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise UsageFault(f"{path} is not a mix ({error.strerror})", "name a JSON file") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UsageFault(f"{path} is not a mix ({error})", what) from error
-    shares = isinstance(told, dict) and told and all(type(one) in (int, float) and one >= 0 for one in told.values())
+    shares = (
+        isinstance(told, dict) and told and all(type(one) in (int, float) and 0 <= one <= MOST_SHARE for one in told.values())
+    )
     if not shares or sum(told.values()) <= 0:
         raise UsageFault(f"{path} is not a mix", what)
     return {str(role): float(share) for role, share in told.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sidecar.config import Config, load
 from sidecar.errors import UsageFault
-from sidecar.journal.queries import ActionFilter
+from sidecar.journal.queries import ActionFilter, Reader
 from sidecar.web.parameters import TIMES, time_ns
 
 LAST_NS = 2**63 - 1
@@ -44,12 +44,27 @@ def parse_time(text: str, now_ns: int) -> int:
     return parsed
 
 
+def parse_age(text: str, now_ns: int) -> int:
+    """Epoch nanoseconds of the time that is so long ago: 90s, 15m, 1h, 7d; a minus before it changes nothing."""
+    if (parsed := time_ns(f"-{text.removeprefix('-')}", now_ns)) is None:
+        raise UsageFault(f"--since {text!r} is not a time span", "write, for instance, 90s, 15m, 1h or 7d")
+    return parsed
+
+
+def known_run(reader: Reader, run: str | None) -> None:
+    """UsageFault for a run that nobody recorded."""
+    if run is not None and not reader.sessions(run=run):
+        known = sorted({one.run for one in reader.sessions() if one.run})
+        raise UsageFault(f"there is no run {run!r}", f"name one of: {', '.join(known) or 'none was recorded'}")
+
+
 def selected(arguments: argparse.Namespace, now_ns: int) -> ActionFilter:
     """The actions that the selectors name."""
-    if arguments.since and (arguments.from_ or arguments.to):
+    since, begin, end = arguments.since, arguments.from_, arguments.to
+    if since is not None and (begin is not None or end is not None):
         raise UsageFault("--since and --from/--to exclude each other", "give one of them")
-    from_ns = parse_time(f"-{arguments.since}" if arguments.since else arguments.from_ or "0", now_ns)
-    to_ns = parse_time(arguments.to, now_ns) if arguments.to else LAST_NS
+    from_ns = parse_age(since, now_ns) if since is not None else parse_time("0" if begin is None else begin, now_ns)
+    to_ns = LAST_NS if end is None else parse_time(end, now_ns)
     if from_ns >= to_ns:
         raise UsageFault("the stretch of time is empty", "let --from be earlier than --to")
     return ActionFilter(from_ns=from_ns, to_ns=to_ns, source=arguments.source, run=arguments.run)

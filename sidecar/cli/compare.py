@@ -72,7 +72,7 @@ def as_table(told: Comparison) -> str:
         lines.append(
             f"{name:<20} {'CPU' if change.metric == 'cpu' else change.metric:<8} {change.change:+7.1%} "
             f"(90 %: {change.low:+.1%} to {change.high:+.1%}), {change.verdict}; {change.repetitions} repetitions in "
-            f"{change.blocks} restarts, noise {change.noise:.0%}{more}"
+            f"{change.blocks} restart{'' if change.blocks == 1 else 's'}, noise {change.noise:.0%}{more}"
         )
     lines += ["", f"verdict: {told.verdict}", *(f"- {note}" for note in told.notes)]
     return "\n".join(lines).lstrip("\n") + "\n"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sidecar import __version__
 from sidecar.analysis.usage import suppress
-from sidecar.cli.common import add_config, add_selectors, read_config, selected
+from sidecar.cli.common import add_config, add_selectors, known_run, read_config, selected
 from sidecar.errors import UsageFault
 from sidecar.journal.queries import ActionFilter, Reader
 from sidecar.model.catalogue import load_catalogue
@@ -60,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
     wanted = selected(arguments, now_ns)
     reader = Reader(Path(arguments.journal or config["journal"]))
     try:
+        known_run(reader, arguments.run)
         page = build(reader, wanted, site=config["site"], min_group=config["min_group"], now_ns=now_ns)
     finally:
         reader.close()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from sidecar.cli.common import add_config, add_selectors, read_config, selected
+from sidecar.cli.common import add_config, add_selectors, known_run, read_config, selected
 from sidecar.journal.queries import Reader
 from sidecar.model.catalogue import load_catalogue
 from sidecar.report.tables import FORMATS, render
@@ -28,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
     catalogue = load_catalogue()
     reader = Reader(Path(arguments.journal or config["journal"]))
     try:
+        known_run(reader, arguments.run)
         table = gather(reader, selected(arguments, time.time_ns()), min_group=config["min_group"], order=catalogue.names)
     finally:
         reader.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,9 @@ from sidecar.clock import Clock
 from sidecar.collect.absence import Absences, TimeOrder
 from sidecar.collect.cgroup_files import locate, read
 from sidecar.collect.cgroup_reader import CgroupReader
+from sidecar.collect.outlet import Outlet
 from sidecar.collect.processes import ProcessReader, children, own_cgroup, parse_pid_file
-from sidecar.model.records import Gap, Record
+from sidecar.model.records import Record
 from sidecar.model.sink import Sink
 
 #: an extra reading this soon after the last one would add nothing
@@ -27,7 +27,6 @@ _LIMITS_EVERY = 30
 _FIRST_PAUSE_NS, _LONGEST_PAUSE_NS = 10**8, 10**10
 #: a cgroup goes a moment before the news that its container has stopped: only what lasts longer is a gap of its own
 _GRACE_NS = 10**9
-_MOST_GAPS_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,19 +70,18 @@ class CgroupCollector:
         self._root = root
         self._period_ns = round(1e9 / hz)
         self._targets = targets
-        self._sink = sink
         self._clock = clock
         self._proc = proc
         self._log = logging.getLogger(__name__)
         self._lock = threading.Lock()  # over readers and all that a reading changes
         self._watched: dict[str, _Watched] = {}
-        self._gaps: deque[Gap] = deque(maxlen=_MOST_GAPS_KEPT)
-        self._absences = Absences("cgroup", self._gaps.append)
+        self._outlet = Outlet(sink)
+        self._absences = Absences("cgroup", self._outlet.tell)
         self._order = TimeOrder(self._absences)
         self._last_read_ns = -_COALESCE_NS
         self._look_due_ns = 0
         self._looks = 0
-        self._samples = self._dropped = self._marker_reads = self._late = 0
+        self._marker_reads = self._late = 0
         self._said_missing: frozenset[str] = frozenset()
 
     def run(self, stop: threading.Event) -> None:
@@ -106,7 +104,7 @@ class CgroupCollector:
                     self._drop_reader(watched)
                 self._watched.clear()
                 self._absences.end_all(self._clock.wall_ns())
-                self._hand_on([])
+                self._outlet.put([])
 
     def read_now(self) -> None:
         """Read every target at this instant, for an action's edge; from any thread; at most once per 5 ms."""
@@ -149,8 +147,7 @@ class CgroupCollector:
             "targets_proc": sum(isinstance(reader, ProcessReader) for reader in readers),
             "targets_missing": sum(reader is None for reader in readers),
             "hz": round(1e9 / self._period_ns, 3),
-            "samples": self._samples,
-            "samples_dropped": self._dropped,
+            **self._outlet.counts(),
             "samples_out_of_order": self._order.refused,
             "marker_reads": self._marker_reads,
             "ticks_late": self._late,
@@ -174,17 +171,7 @@ class CgroupCollector:
                     self._absences.end(name, sample.time_ns)
                     watched.missing_since_ns = None
                     samples.append(sample)
-            self._hand_on(samples)
-
-    def _hand_on(self, samples: list[Record]) -> None:
-        records: list[Record] = [*self._gaps, *samples]
-        if not records:
-            return
-        if self._sink.put(records):
-            self._gaps.clear()
-            self._samples += len(samples)
-        else:  # gaps are few and wait for the next time
-            self._dropped += len(samples)
+            self._outlet.put(samples)
 
     def _reader(self, watched: _Watched) -> CgroupReader | ProcessReader | None:
         target = watched.target

@@ -9,7 +9,6 @@ import json
 import logging
 import selectors
 import threading
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -19,9 +18,10 @@ from sidecar.collect.docker_engine import DockerEngine, Engine, Found, Limits, f
 from sidecar.collect.frames import cpu_percent, memory_used, parse_frame, parse_time
 from sidecar.collect.lifecycle import EVENTS, ContainerInfo, Containers
 from sidecar.collect.lines import LineStream
+from sidecar.collect.outlet import Outlet
 from sidecar.collect.select import Chosen, parse_selectors
 from sidecar.errors import CollectError, EngineGoneError
-from sidecar.model.records import Gap, Record
+from sidecar.model.records import Record
 from sidecar.model.sink import Sink
 
 __all__ = [
@@ -41,7 +41,6 @@ __all__ = [
 _EVENTS_PATH = "events?filters=" + quote(json.dumps({"type": ["container"], "event": list(EVENTS)}))
 #: lists out of turn, and streams of events that end, come at most this often
 _RARELY_NS = 10**9
-_MOST_GAPS_KEPT = 1000
 
 
 class DockerCollector:
@@ -60,14 +59,13 @@ class DockerCollector:
     ) -> None:
         """`gather_s` is how long a frame waits for others, to be handed on together; `turn_s` how soon a stop is noticed."""
         self._engine = engine
-        self._sink = sink
         self._clock = clock
         self._list_every_ns = round(list_every_s * 1e9)
         self._gather_s = gather_s
         self._turn_s = turn_s
         self._log = logging.getLogger(__name__)
-        self._gaps: deque[Gap] = deque(maxlen=_MOST_GAPS_KEPT)
-        self._containers = Containers(chosen, self._gaps.append)
+        self._outlet = Outlet(sink)
+        self._containers = Containers(chosen, self._outlet.tell)
         self._infos: tuple[ContainerInfo, ...] = ()
         self._said: tuple[str, ...] | None = None
         self._streams: dict[str, LineStream] = {}
@@ -77,8 +75,6 @@ class DockerCollector:
         self._events_opened_ns = 0
         self._connected = False
         self._connections = 0
-        self._samples = 0
-        self._dropped = 0
         self._last_ns: int | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -97,7 +93,7 @@ class DockerCollector:
                 raise
             finally:
                 self._connected = False
-                self._hand_on([])
+                self._outlet.put([])
                 self._close_all()
 
     def containers(self) -> list[ContainerInfo]:
@@ -118,8 +114,7 @@ class DockerCollector:
             "frames_not_running": counts.not_running,
             "frames_malformed": counts.malformed,
             "frames_out_of_order": self._containers.refused_times,
-            "samples": self._samples,
-            "samples_dropped": self._dropped,
+            **self._outlet.counts(),
             "last_sample_age_s": round(lag, 3),
         }
 
@@ -139,7 +134,7 @@ class DockerCollector:
                 self._take_events(selector, lines)
             else:
                 samples += self._take_frames(selector, key.data, lines)
-        self._hand_on(samples)
+        self._outlet.put(samples)
         if self._clock.mono_ns() >= self._list_due_ns:
             self._list(selector)
 
@@ -182,16 +177,6 @@ class DockerCollector:
                 samples.append(sample)
                 self._last_ns = sample.time_ns
         return samples
-
-    def _hand_on(self, samples: list[Record]) -> None:
-        records: list[Record] = [*self._gaps, *samples]
-        if not records:
-            return
-        if self._sink.put(records):
-            self._gaps.clear()
-            self._samples += len(samples)
-        else:  # gaps are few and wait for the next time
-            self._dropped += len(samples)
 
     def _open_events(self, selector: selectors.BaseSelector) -> None:
         if self._events:

@@ -58,7 +58,8 @@ def gather_headroom(reader: Reader, known: Capacity, wanted: Wanted, now_ns: int
     rows = _library(reader, now_ns - NOW_NS, now_ns)
     late = False
     for action, target in wanted.targets.items():
-        took = [row.action.duration_ns / 1e9 for row in rows if row.action.action == action]
+        ended = [row.action for row in rows if row.action.action == action and row.action.outcome == "completed"]
+        took = [one.duration_ns / 1e9 for one in ended]
         late = late or (len(took) >= LEAST and percentile(took, 0.95) > target)
     return headroom(known, len({row.action.session for row in rows}), late=late)
 

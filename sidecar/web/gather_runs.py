@@ -42,7 +42,8 @@ def repetitions_seen(reader: Reader, experiment: str) -> int:
 
 def gather_comparison(reader: Reader, baseline: str, candidate: str) -> Comparison:
     """Compare two experiments; UsageFault when one of them has no repetition."""
-    return compare(repetitions(reader, baseline), repetitions(reader, candidate))
+    told = compare(repetitions(reader, baseline), repetitions(reader, candidate))
+    return told if baseline != candidate else replace(told, notes=(*told.notes, "both sides are the same run"))
 
 
 def repetitions(reader: Reader, experiment: str) -> list[Repetition]:

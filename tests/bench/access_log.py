@@ -1,4 +1,5 @@
 """Access-log speed: lines per CPU second, parsing alone, with inference, and all the way into the journal; and memory.
+Python's collector of garbage is set as the sidecar sets it.
 
     python -m tests.bench.access_log [--lines N]
 
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from sidecar.cli.serve import look_for_garbage_rarely
 from sidecar.clock import SystemClock
 from sidecar.collect.access_log import LogCollector
 from sidecar.collect.infer import Inference
@@ -127,6 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=1_000_000, help="length of the log (default 1000000)")
     count: int = parser.parse_args(argv).lines
+    look_for_garbage_rarely()
     print(f"access log, {count} lines; lines per CPU second (goal: 100000 parsed and stored)")
     print(f"{'format':<16} {'parse':>9} {'follow':>9} {'+ infer':>9} {'+ store':>9} {'by clock':>9} {'+ both':>9} {'peak MB':>8}")
     for kind, server in FORMATS:

@@ -2,152 +2,77 @@
 
     python -m tests.bench.extension_cost [--rounds N] [--only ours ...] [--calls]
 
-A round is a person's way by native input: project, search, session, viewer, scrolling, other scans, playing. Times are CPU times
-of the page's main thread, so that a machine that does other things too changes them little: all of it by Chromium's metrics, the
-scripts' by its trace of the calls into them, with all that they call. Faro's wrappers around the page's own functions
-are no such calls: its figure is a lower bound. It instruments the page as its documentation has it and posts to this machine.
+A round is a person's way by native input in a fresh browser: project, search, session, viewer, scrolling, other scans, playing;
+what is done later because of an action counts for it, until the next one begins. Times are CPU times of the page's main thread,
+so that a machine that does other things too changes them less: all of it by Chromium's metrics, the scripts' by its trace of the
+calls into them, with all that they call. Not in the scripts' figure is the browser's own work around them, such as making a
+script's world in a new document: see the whole thread's. Faro's wrappers around the page's own functions are no such calls, so
+that its figure is a lower bound. It instruments the page as its documentation has it and posts to this machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import gzip
-import json
-import os
+import random
 import statistics
 import sys
-import tarfile
 import tempfile
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
 
-from replay.lab.folders import cache_directory
-from tests.support.extension import SOURCE, load_package
-from tests.support.extension_page import FILES, Person, Truth
+from tests.bench.page_trace import Call, Trace, Window, within
+from tests.bench.page_variants import VARIANTS, Collector, address_of, browser, faro_bundle
+from tests.support.extension import SOURCE
+from tests.support.extension_page import Person, Truth
 from tests.support.extension_page_steps import Visit
-from tests.support.extension_together import Journal, Place, build, chromium, overview, place, truth_extension
+from tests.support.extension_together import Journal, Place, place
 from tests.support.waiting import wait_until
 
-FARO = "grafana-faro-web-sdk-2.12.1"
-VARIANTS = ("none", "ours", "faro")
 #: that are measured in one round
 ACTIONS = 10
-START_FARO = """
-GrafanaFaroWebSdk.initializeFaro({url: "%s", app: {name: "lab", version: "1"},
-  instrumentations: GrafanaFaroWebSdk.getWebInstrumentations({captureConsole: true})});
-"""
-#: what the page itself can tell of long tasks and of how soon input was answered
-OBSERVED = """
-const done = arguments[arguments.length - 1], found = {longtask: [], event: []};
-const observers = [["longtask", {}], ["event", {durationThreshold: 16}]].map(([type, more]) => {
-  const one = new PerformanceObserver((list) => {
-    for (const entry of list.getEntries()) if (type === "longtask" || entry.interactionId) found[type].push(entry.duration);
-  });
-  one.observe({type, buffered: true, ...more});
-  return one;
-});
-setTimeout(() => { for (const one of observers) one.disconnect(); done(found); }, 100);
-"""
-
-
-#: the calls from the browser into scripts, and loading them
-CALLS = ("FunctionCall", "EvaluateScript", "v8.compile")
-TRACED = "devtools.timeline,v8,-*"
+#: what an action still makes the page do after the last one
+SETTLE_S = 2.5
+RESAMPLES = 1000
 
 
 @dataclass
-class Cost:
-    """What one round of one variant came to; milliseconds."""
+class Round:
+    """What one round of one variant came to; milliseconds, of each action in turn."""
 
-    thread_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    script_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    lasted_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    thread_ms: list[tuple[str, float]] = field(default_factory=list)
+    script_ms: list[tuple[str, float]] = field(default_factory=list)
+    lasted_ms: list[float] = field(default_factory=list)
     long_tasks: list[float] = field(default_factory=list)
     inputs_ms: list[float] = field(default_factory=list)
-    calls_ms: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    calls: list[Call] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
+    sent: int = 0
     messages: int = 0
 
+    @property
+    def script_mean(self) -> float:
+        """Milliseconds of script per action."""
+        return statistics.mean(spent for _, spent in self.script_ms)
 
-class Collector:
-    """Takes what Faro posts, from any page, and counts."""
-
-    def __init__(self) -> None:
-        self.posts = 0
-        outer = self
-
-        class Answer(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"] or 0))
-                outer.posts += 1
-                self._allow()
-
-            def do_OPTIONS(self) -> None:
-                self._allow()
-
-            def _allow(self) -> None:
-                self.send_response(202)
-                for name in ("Origin", "Headers", "Methods"):
-                    self.send_header(f"Access-Control-Allow-{name}", "*")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Quiet."""
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        self.url = f"http://127.0.0.1:{self._http.server_port}/collect"
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-
-
-def faro_bundle() -> str:
-    """The SDK as npm has it, from the cache that `make setup` fills."""
-    archive = cache_directory(os.environ) / "npm" / f"{FARO}.tgz"
-    with tarfile.open(archive) as tar:
-        member = tar.extractfile("package/dist/bundle/faro-web-sdk.iife.js")
-        assert member is not None
-        return member.read().decode()
-
-
-def faro_extension(folder: Path, collector: Collector) -> Path:
-    """The SDK brought into the page's own world as a site would load it, before the page's scripts."""
-    folder.mkdir(parents=True)
-    (folder / "faro.js").write_text(faro_bundle() + START_FARO % collector.url, encoding="utf-8")
-    script = {"matches": ["http://127.0.0.1/*"], "js": ["faro.js"], "run_at": "document_start", "world": "MAIN"}
-    manifest = {"manifest_version": 3, "name": "faro", "version": "1", "content_scripts": [script]}
-    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    return folder
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """From before an action's input until it was over, by the machine's monotonic clock."""
-
-    action: str
-    from_us: int
-    to_us: int
+    @property
+    def thread_sum(self) -> float:
+        """Milliseconds of the main thread in the whole round."""
+        return sum(spent for _, spent in self.thread_ms)
 
 
 class Meter:
     """Measures one action after the other in one browser."""
 
-    def __init__(self, person: Person, cost: Cost) -> None:
+    def __init__(self, person: Person, told: Round) -> None:
         self._driver: webdriver.Chrome = person.driver  # type: ignore[assignment]
-        self._cost = cost
+        self._told = told
+        self._begun: tuple[str, float, int] | None = None
         self.windows: list[Window] = []
         self._driver.execute_cdp_cmd("Performance.enable", {})
 
@@ -155,170 +80,77 @@ class Meter:
         told = self._driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
         return next(float(one["value"]) * 1000 for one in told if one["name"] == "ThreadTime")
 
-    def measure(self, act: Callable[[], Truth]) -> None:
+    def measure(self, action: str, act: Callable[[], Truth]) -> None:
         """One action."""
-        before_ms, from_us = self._thread_ms(), time.monotonic_ns() // 1000
+        self._over()
+        self._begun = (action, self._thread_ms(), time.monotonic_ns() // 1000)
         truth = act()
-        self.windows.append(Window(action=truth.action, from_us=from_us, to_us=time.monotonic_ns() // 1000))
+        assert truth.end_ms is not None
+        self._told.lasted_ms.append(truth.end_ms - truth.begin_ms)
+
+    def settle(self) -> None:
+        """What the last action leaves to be done."""
+        time.sleep(SETTLE_S)
+        self._over()
+        found = self._driver.execute_script("return window.meter()")
+        self._told.long_tasks, self._told.inputs_ms = found["longtask"], found["event"]
+
+    def _over(self) -> None:
+        if self._begun is None:
+            return
+        action, before_ms, from_us = self._begun
+        self.windows.append(Window(action=action, from_us=from_us, to_us=time.monotonic_ns() // 1000))
         spent_ms = self._thread_ms()
-        self._cost.thread_ms[truth.action].append(spent_ms - before_ms if spent_ms >= before_ms else spent_ms)  # a new process
-        if truth.end_ms is not None:
-            self._cost.lasted_ms[truth.action].append(truth.end_ms - truth.begin_ms)
-
-    def page_tells(self) -> None:
-        """Long tasks and input delays of this document."""
-        found = self._driver.execute_async_script(OBSERVED)
-        self._cost.long_tasks += found["longtask"]
-        self._cost.inputs_ms += found["event"]
-
-
-def weigh(trace: Path, windows: Sequence[Window], script: str | None, cost: Cost) -> None:
-    """What the pages' main threads did in each window; `script`: a part of the scripts' addresses."""
-    events: list[dict[str, Any]] = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
-    threads = {
-        (one["pid"], one["tid"]) for one in events if one["name"] == "thread_name" and one["args"]["name"] == "CrRendererMain"
-    }
-    events = [one for one in events if one.get("ph") == "X" and (one["pid"], one["tid"]) in threads]
-    calls = [
-        one
-        for one in events
-        if one["name"] in CALLS and script is not None and (script in address(one) or (script != "/faro.js" and heard(one)))
-    ]
-    for window in windows:
-        cost.script_ms[window.action].append(0.0)
-        for one in within(calls, window):
-            spent_ms = one.get("tdur", 0) / 1000
-            cost.script_ms[window.action][-1] += spent_ms
-            data = one["args"].get("data", {})
-            where = f"{address(one).rpartition('/')[2]}:{data.get('lineNumber', 0) + 1}"
-            cost.calls_ms[f"{one['name']} {data.get('functionName', '')} {where}"].append(spent_ms)
-
-
-def address(event: Mapping[str, Any]) -> str:
-    """The address of the script that a call is into."""
-    args = event.get("args", {})
-    return str(args.get("data", {}).get("url") or args.get("fileName") or args.get("url") or "")
-
-
-def heard(event: Mapping[str, Any]) -> bool:
-    """A call of the browser's own that hands a message to an extension's script; pages have no other of the kind here."""
-    return event["name"] == "FunctionCall" and not address(event)
-
-
-def within(events: Sequence[dict[str, Any]], window: Window) -> list[dict[str, Any]]:
-    """Those that begin in the window and are not part of another one of them."""
-    found: list[dict[str, Any]] = []
-    until: dict[tuple[int, int], float] = {}
-    for one in sorted(events, key=lambda each: (each["ts"], -each["dur"])):
-        thread = (one["pid"], one["tid"])
-        if window.from_us <= one["ts"] < window.to_us and one["ts"] >= until.get(thread, 0):
-            found.append(one)
-            until[thread] = one["ts"] + one["dur"]
-    return found
+        self._told.thread_ms.append((action, spent_ms - before_ms if spent_ms >= before_ms else spent_ms))  # a new process
 
 
 def walk(visit: Visit, meter: Meter) -> None:
     """One person's way."""
     visit.log_in()
-    for act in (visit.project, visit.quick_search, visit.session):
-        meter.measure(act)
-    meter.page_tells()
-    meter.measure(visit.open_viewer)
-    for act in (
-        lambda: visit.scroll_by_wheel(20),
-        lambda: visit.scroll_by_keys(-10),
-        lambda: visit.change_by_click(1),
-        lambda: visit.scroll_by_wheel(20),
-        lambda: visit.change_by_click(0),
-        lambda: visit.play(1.0),
-    ):
-        meter.measure(act)
-    meter.page_tells()
+    meter.measure("page_load", visit.project)
+    meter.measure("filter_search", visit.quick_search)
+    meter.measure("page_load", visit.session)
+    meter.measure("open_viewer", visit.open_viewer)
+    meter.measure("scroll", lambda: visit.scroll_by_wheel(20))
+    meter.measure("scroll", lambda: visit.scroll_by_keys(-10))
+    meter.measure("change_scan", lambda: visit.change_by_click(1))
+    meter.measure("scroll", lambda: visit.scroll_by_wheel(20))
+    meter.measure("change_scan", lambda: visit.change_by_click(0))
+    meter.measure("play", lambda: visit.play(1.0))
+    meter.settle()
 
 
-@contextmanager
-def browser(folder: Path, variant: str, where: Place, collector: Collector, trace: Path) -> Iterator[Person]:
-    """A browser of this variant, which leaves a trace of all that it did."""
-    extensions = [truth_extension(folder / "truth")]
-    if variant == "ours":
-        extensions.append(build(folder / "extension", where, auth="token") / "chromium")
-    if variant == "faro":
-        extensions.append(faro_extension(folder / "faro", collector))
-    downloads = folder / "downloads"
-    downloads.mkdir()
-    tracing = ("", "-file=" + str(trace), "-format=json", "-duration=0")
-    arguments = tuple(f"--trace-startup{one or '=' + TRACED}" for one in tracing)
-    driver = chromium(extensions, folder, downloads, arguments)
-    driver.set_script_timeout(20)
-    journal = Journal(where.sidecar.journal)
-    try:
-        person = Person(driver, journal, downloads)
-        if variant == "ours":
-            overview(person, "chromium")  # it answers when it is ready for the first page
-        yield person
-    finally:
-        with suppress(WebDriverException):
-            driver.execute_cdp_cmd("Browser.close", {})  # the driver would not wait for the trace
-        wait_until(lambda: trace.exists() and trace.read_bytes().rstrip().endswith(b"}"), "the trace", 60)
-        driver.quit()
-        journal.close()
-
-
-def address_of(variant: str) -> str | None:
-    """What is in the addresses of a variant's scripts."""
-    if variant == "ours":
-        key = json.loads((SOURCE / "manifest.json").read_text(encoding="utf-8"))["key"]
-        return str(load_package().extension_id(base64.b64decode(key)))
-    return "/faro.js" if variant == "faro" else None
-
-
-def one_round(folder: Path, variant: str, where: Place, collector: Collector, cost: Cost) -> None:
+def one_round(folder: Path, variant: str, where: Place, collector: Collector) -> Round:
     """A fresh browser, one person's way, and how many messages it took."""
-    posts, trace = collector.posts, folder / "trace.json"
+    told, posts, trace = Round(), collector.posts, folder / "trace.json"
     with browser(folder, variant, where, collector, trace) as person:
-        meter = Meter(person, cost)
+        meter = Meter(person, told)
         walk(Visit(person, where.lab), meter)
         journal = person.collector
         assert isinstance(journal, Journal)
         if variant == "ours":
-            wait_until(lambda: len(journal.actions()) >= ACTIONS, "the markers to arrive")
-        cost.messages += len(journal.items()) if variant == "ours" else collector.posts - posts
-    weigh(trace, meter.windows, address_of(variant), cost)
+            wait_until(lambda: len(journal.actions()) >= ACTIONS, "the markers to arrive", 30)
+        told.sent = len(journal.items()) if variant == "ours" else collector.posts - posts
+    seen, script = Trace(trace), address_of(variant)
+    told.calls = seen.calls(script, meter.windows, heard=variant != "faro")
+    told.loaded = seen.loaded(script) if script else set()
+    told.messages = sum(one.cause == "message" for one in told.calls)
+    for window in meter.windows:
+        told.script_ms.append((window.action, sum(one.spent_ms for one in within(told.calls, window))))
+    return told
 
 
-def report(costs: Mapping[str, Cost], rounds: int, say: Callable[[str], None]) -> None:
-    """The table: CPU time of the main thread per action (medians) and that of the scripts alone (means), and what is aimed at."""
-    scripts = [name for name in costs if name != "none"]
-    say(f"{rounds} rounds of {ACTIONS} actions each; milliseconds of CPU in the page's main thread, of it in the script")
-    say(f"{'action':<14}" + "".join(f"{name:>12}" for name in costs) + "".join(f"{f'script {name}':>14}" for name in scripts))
-    for action in next(iter(costs.values())).thread_ms:
-        line = "".join(f"{statistics.median(cost.thread_ms[action]):>12.1f}" for cost in costs.values())
-        say(f"{action:<14}{line}" + "".join(f"{statistics.mean(costs[name].script_ms[action]):>14.2f}" for name in scripts))
-    for name in scripts:
-        every = [one for values in costs[name].script_ms.values() for one in values]
-        mean, p95 = statistics.mean(every), percentile(every, 0.95)
-        say(f"script of {name}: mean {mean:.2f} ms an action (aim: at most 2), p95 {p95:.2f}")
-    for name, cost in costs.items():
-        inp = percentile(cost.inputs_ms, 0.98) if cost.inputs_ms else 0.0
-        say(
-            f"{name}: {len(cost.long_tasks) / rounds:.1f} long tasks a round ({sum(cost.long_tasks) / rounds:.0f} ms), "
-            f"input answered p98 {inp:.0f} ms, {cost.messages / rounds / ACTIONS:.2f} messages an action"
-        )
-    if "none" in costs:
-        base = [one for values in costs["none"].lasted_ms.values() for one in values]
-        for name in scripts:
-            lasted = [one for values in costs[name].lasted_ms.values() for one in values]
-            ratio = percentile(lasted, 0.95) / percentile(base, 0.95)
-            say(f"{name}: p95 of how long actions lasted, beside none: {ratio:.3f} (aim: 0.97 to 1.03)")
-    texts = ["".join((SOURCE / file).read_text(encoding="utf-8") for file in FILES), faro_bundle()]
-    sizes = [len(gzip.compress(text.encode())) for text in texts]
-    say(f"bytes of script, gzip: ours {sizes[0]}, Faro {sizes[1]}, ratio {sizes[0] / sizes[1]:.2f} (aim: 0.33)")
+def by_action(pairs: Sequence[tuple[str, float]]) -> dict[str, list[float]]:
+    """The values of each action."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for action, value in pairs:
+        found[action].append(value)
+    return found
 
 
-def report_calls(cost: Cost, rounds: int, say: Callable[[str], None]) -> None:
-    """Where the script's time goes, a round: milliseconds, calls, the longest."""
-    for call, spent_ms in sorted(cost.calls_ms.items(), key=lambda one: -sum(one[1]))[:30]:
-        say(f"{sum(spent_ms) / rounds:8.2f} {len(spent_ms) / rounds:8.1f} {max(spent_ms):8.2f}  {call}")
+def spread(values: Sequence[float], form: str = ".2f") -> str:
+    """The median of the rounds, and the least and the most of them."""
+    return f"{statistics.median(values):{form}} ({min(values):{form}} to {max(values):{form}})"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -327,28 +159,95 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def p95_ratio(rounds: Sequence[Round], base: Sequence[Round]) -> str:
+    """The 95th percentile of durations beside none's, and where 95 % of such ratios lie when the rounds are drawn anew."""
+
+    def ratio(some: Sequence[Round], others: Sequence[Round]) -> float:
+        lasted, based = ([value for one in group for value in one.lasted_ms] for group in (some, others))
+        return percentile(lasted, 0.95) / percentile(based, 0.95)
+
+    chance = random.Random(0)
+    drawn = [ratio(chance.choices(rounds, k=len(rounds)), chance.choices(base, k=len(base))) for _ in range(RESAMPLES)]
+    return f"{ratio(rounds, base):.3f} ({percentile(drawn, 0.025):.3f} to {percentile(drawn, 0.975):.3f})"
+
+
+def report(costs: Mapping[str, Sequence[Round]], say: Callable[[str], None]) -> None:
+    """The tables: CPU time of the main thread per action and of it the scripts', and what is aimed at."""
+    number = len(next(iter(costs.values())))
+    say(f"{number} rounds of {ACTIONS} actions; medians of CPU milliseconds in the page's main thread, and of it in the script")
+    say(f"{'action':<14}" + "".join(f"{name:>10}" for name in costs) + "".join(f"{f'script {name}':>14}" for name in costs))
+    threads = {name: by_action([pair for one in rounds for pair in one.thread_ms]) for name, rounds in costs.items()}
+    scripts = {name: by_action([pair for one in rounds for pair in one.script_ms]) for name, rounds in costs.items()}
+    for action in next(iter(threads.values())):
+        spent = "".join(f"{statistics.median(threads[name][action]):>10.1f}" for name in costs)
+        say(f"{action:<14}{spent}" + "".join(f"{statistics.median(scripts[name][action]):>14.2f}" for name in costs))
+    say("of the rounds, the median (least to most):")
+    base = costs.get("none")
+    for name, rounds in costs.items():
+        say(f"{name}: script {spread([one.script_mean for one in rounds])} ms an action (aim: at most 2)")
+        tasks, sums = [len(one.long_tasks) for one in rounds], [sum(one.long_tasks) for one in rounds]
+        say(f"{name}: long tasks a round {spread(tasks, '.1f')}, their sum {spread(sums, '.0f')} ms")
+        slowest = [max(one.inputs_ms, default=0) for one in rounds]
+        say(f"{name}: slowest input of a round {spread(slowest, '.0f')} ms (0: below 16)")
+        if name == "none":
+            continue
+        sent = "markers" if name == "ours" else "posts"
+        say(f"{name}: {sent} per action {spread([one.sent / ACTIONS for one in rounds])}")
+        if name == "ours":
+            say(f"ours: messages from the page, as many back, per action {spread([one.messages / ACTIONS for one in rounds])}")
+        if base is not None:
+            more = [(one.thread_sum - bare.thread_sum) / ACTIONS for one, bare in zip(rounds, base, strict=True)]
+            say(f"{name}: main thread beside none's of the same turn {spread(more, '+.1f')} ms an action")
+            added = [len(one.long_tasks) - len(bare.long_tasks) for one, bare in zip(rounds, base, strict=True)]
+            say(f"{name}: long tasks beside none's of the same turn {spread(added, '+.1f')} a round (aim: none)")
+            say(f"{name}: p95 of how long actions lasted, beside none {p95_ratio(rounds, base)} (aim: 0.97 to 1.03)")
+    if "ours" in costs:
+        report_bytes(set().union(*(one.loaded for one in costs["ours"])), say)
+
+
+def report_bytes(loaded: set[str], say: Callable[[str], None]) -> None:
+    """The scripts that were really loaded into pages, as they are."""
+    names = sorted(one.split("/", 3)[3] for one in loaded)
+    texts = ["".join((SOURCE / name).read_text(encoding="utf-8") for name in names), faro_bundle()]
+    whole, packed = [len(one.encode()) for one in texts], [len(gzip.compress(one.encode())) for one in texts]
+    say(f"loaded into pages: {', '.join(names)}")
+    say(f"bytes of script, gzip (plain): ours with its comments {packed[0]} ({whole[0]}), Faro minified {packed[1]} ({whole[1]})")
+    say(f"their ratio: {packed[0] / packed[1]:.3f} (aim: at most 0.333)")
+
+
+def report_calls(rounds: Sequence[Round], say: Callable[[str], None]) -> None:
+    """Where our script's time goes, a round: milliseconds, calls, one call, the longest, what they came from."""
+    kinds: dict[str, list[float]] = defaultdict(list)
+    for one in (call for told in rounds for call in told.calls):
+        kinds[one.cause].append(one.spent_ms)
+    for cause, spent in sorted(kinds.items(), key=lambda pair: -sum(pair[1])):
+        often, mean = len(spent) / len(rounds), statistics.mean(spent)
+        say(f"{often * mean:8.2f} {often:8.1f} {mean:8.3f} {max(spent):8.2f}  {cause}")
+
+
 def main(argv: Sequence[str]) -> None:
     """Play the rounds, the variants in turns, and print the table."""
     parser = argparse.ArgumentParser(description="what tagging costs the page: none, ours, Faro")
-    parser.add_argument("--rounds", type=int, default=6, help="rounds of each variant (default 6)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each variant (default 5: five to six minutes)")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="not all three")
     parser.add_argument("--calls", action="store_true", help="also where the time of our script goes")
     options = parser.parse_args(argv)
-    variants, rounds = options.only, options.rounds
-    costs = {name: Cost() for name in variants}
+    variants, begun = options.only, time.monotonic()
+    costs: dict[str, list[Round]] = {name: [] for name in variants}
     collector = Collector()
     with tempfile.TemporaryDirectory(prefix="tracemark-cost-") as work:
         with place(Path(work), "cost-") as where:
-            for number in range(rounds):
+            for number in range(options.rounds):
                 for turn in range(len(variants)):
                     variant = variants[(number + turn) % len(variants)]
                     folder = Path(work, f"{number}-{variant}")
                     folder.mkdir()
-                    one_round(folder, variant, where, collector, costs[variant])
+                    costs[variant].append(one_round(folder, variant, where, collector))
     collector.close()
-    report(costs, rounds, print)
-    if options.calls:
-        report_calls(costs["ours"], rounds, print)
+    report(costs, print)
+    if options.calls and "ours" in costs:
+        report_calls(costs["ours"], print)
+    print(f"it took {time.monotonic() - begun:.0f} s")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import requests
 
+from replay.lab.info import LabInfo
 from tests.support.extension import BROWSERS
 from tests.support.extension_page import Person
 from tests.support.extension_page_score import START_MS, check, rounds, score, since
@@ -87,6 +89,39 @@ def test_in_and_out_and_what_comes_to_nothing(visit: Visit) -> None:
     check(person, visit.log_in())
     names = since(person, page.begin_ms)
     assert (names.count("login"), names.count("logout")) == (4, 2)
+
+
+@contextmanager
+def sessions_last(seconds: int, lab: LabInfo) -> Iterator[None]:
+    """Sessions that begin meanwhile end after so long without a request: XNAT's preference, as an administrator sets it."""
+
+    def set_preference(interval: str) -> None:
+        answer = requests.post(
+            f"{lab.url}{lab.context_path}/xapi/siteConfig",
+            json={"sessionTimeout": interval},
+            auth=("admin", lab.users["admin"]),
+            timeout=10,
+        )
+        assert answer.status_code == 200, answer.text
+
+    set_preference(f"{seconds} seconds")
+    try:
+        yield
+    finally:
+        set_preference("15 minutes")
+
+
+def test_logout_by_the_pages_timer(visit: Visit) -> None:
+    """The page warns, counts down and loads itself again; who sat there is led to the login page, and that is a logout."""
+    person = visit.person
+    with sessions_last(4, visit.lab):
+        login = visit.log_in()
+    assert person.find("#session_timeout_dialog").text.startswith("Session Timeout Warning")
+    logout, again = visit.run_out(), visit.log_in()
+    check(person, logout)
+    check(person, again)
+    meanwhile = [one for one in person.collector.actions() if (login.end_ms or 0) < one.begin_ms <= (logout.end_ms or 0)]
+    assert [one.action for one in meanwhile if one.phase == "end"] == ["logout"], "no page was loaded that anybody got to see"
 
 
 def test_archives_and_an_upload(visit: Visit, kind: str, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import requests
 
 from replay.browser import opened
 from replay.campaign_job import Job, Ports
@@ -30,11 +29,16 @@ from replay.http.played import SessionFailedError
 from replay.http.recording import Recording
 from replay.http.session import play_session
 from replay.http.transport import Connections
+from replay.lab.folders import StateFolder
 from replay.player import Time
 from replay.results import Repetition
 from replay.scenario import load_scenario
 from replay.values import Values
+from sidecar.journal.memory import MemoryJournal
+from sidecar.model.records import Marker, Session
 from tests.support.campaign_fakes import Notes
+from tests.support.http_replay import prepare_viewer
+from tests.support.marker_fakes import serving, url_of
 from tests.support.replay_fakes import RecordingMarkers
 from tests.support.replay_site import Line, Site, site
 
@@ -42,6 +46,10 @@ pytestmark = pytest.mark.browser
 
 #: asked for by the browser itself some time after each page
 ICON = "/favicon.ico"
+#: at once, without browsers
+USERS = 6
+#: those of its actions that the channel of these tests knows, too
+KNOWN = ("login", "page_load")
 #: who plays whose scenario without a browser
 OTHER = {"researcher": "radiologist", "radiologist": "researcher"}
 #: what the server makes up: it differs from session to session
@@ -72,7 +80,7 @@ class Twice:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with site(tmp_path_factory.mktemp("http-lab")) as running:
+    with site(tmp_path_factory.mktemp("http-lab"), users=USERS) as running:
         yield running
 
 
@@ -101,19 +109,6 @@ def twice(request: pytest.FixtureRequest) -> Twice:
     return found
 
 
-def prepare_viewer(lab: Site) -> None:
-    """Have the exam's description for the viewer made: it is only for the first of all who open it, and so no part of a load."""
-    place = f"{lab.url}/xapi/viewer/projects/{lab.lab.exam['project']}/experiments"
-    rows = requests.get(
-        f"{lab.url}/data/projects/{lab.lab.exam['project']}/experiments?format=json",
-        auth=("admin", lab.lab.users["admin"]),
-        timeout=60,
-    ).json()["ResultSet"]["Result"]
-    (found,) = [row["ID"] for row in rows if row["label"] == lab.lab.exam["session"]]
-    made = requests.post(f"{place}/{found}", auth=("admin", lab.lab.users["admin"]), timeout=60)
-    assert made.ok, made.status_code
-
-
 def played_twice(role: str, lab: Site, paths: BrowserPaths, folder: Path) -> Twice:
     """By the browser, whose requests are recorded, and by another account without one."""
     scenario = load_scenario(role)
@@ -138,7 +133,7 @@ def played_twice(role: str, lab: Site, paths: BrowserPaths, folder: Path) -> Twi
 
     first, second = RecordingMarkers(), RecordingMarkers()
     recorded = job(role)
-    recording, by_browser = record(recorded, ports(first), lab.environment(role))
+    recording, by_browser = record(recorded, ports(first))
     file = folder / f"{role}.requests.json"
     recording.save(file)
     again = job(OTHER[role])
@@ -227,3 +222,36 @@ def test_a_campaign_needs_no_browser_once_requests_are_recorded(researcher: Twic
     result = json.loads((tmp_path / "r1" / "repetition-001" / "result.json").read_text())
     assert result["versions"]["engine"] == "http"
     assert json.loads((tmp_path / "r1" / "repetition-001" / "transfers.json").read_text())["whole"]["down_bytes"] > 1_000_000
+
+
+def test_many_users_are_complete_sessions_and_no_marker_is_lost(radiologist: Twice, lab: Site, tmp_path: Path) -> None:
+    """The command that plays many browsers plays many users without one: accounts, arrivals, folders, markers, lateness."""
+    journal = MemoryJournal()
+    with serving(journal=journal) as served:
+        command = [sys.executable, "-m", "sidecar", "replay", "radiologist", "--engine", "http", "--requests"]
+        command += [str(radiologist.file), "--url", lab.url, "--setup", "lan", "--run-id", "r1", "--out", str(tmp_path)]
+        command += ["--users", str(USERS), "--arrivals", "ramp:1s", "--markers", url_of(served.server), "--no-route"]
+        command += ["--accounts", str(StateFolder(Path(lab.lab.directory)).accounts_file), "--set", "pace=20", "--seed", "4"]
+        done = subprocess.run([*command, "--chromium", "/not/there"], capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        markers = [marker for _, marker in journal.read(Marker, limit=10**6)]
+        clients = {told.session: told.client for _, told in journal.read(Session, limit=1000)}
+    assert f"requests of {USERS} users were begun late by" in done.stderr
+    folder = tmp_path / "r1" / "repetition-001"
+    whole = json.loads((folder / "result.json").read_text())
+    assert (whole["users"]["finished"], whole["users"]["failed"]) == (USERS, [])
+    assert whole["users"]["schedule_s"] == [round(place / (USERS - 1), 3) for place in range(USERS)]
+    results = [json.loads(file.read_text()) for file in sorted(folder.glob("user-*/result.json"))]
+    assert [one["failure"] for one in results] == [None] * USERS
+    expected = Counter((line.method, MADE_UP.sub("/…", line.path)) for line in radiologist.http if line.path != ICON)
+    for number, one in enumerate(results, 1):
+        assert clients[one["session"]] == f"replay.user-{number:02d}"
+        assert one["late"]["requests"] == len(Recording.load(radiologist.file).requests)
+        lines = lab.lines_of(one["session"], "/app/action/LogoutUser")
+        asked = Counter((line.method, MADE_UP.sub("/…", line.path)) for line in lines if line.path != ICON)
+        assert asked == expected
+        ids = sorted(action["action_id"] for action in one["actions"] if action["action"] in KNOWN)
+        mine = [marker for marker in markers if marker.session == one["session"] and marker.action in KNOWN]
+        for phase in ("begin", "end"):
+            assert sorted(marker.action_id for marker in mine if marker.phase == phase) == ids
+    assert list((tmp_path / "r1" / "outbox").iterdir()) == []

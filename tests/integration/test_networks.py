@@ -30,7 +30,7 @@ from replay.lab.networks.namespaces import Namespaces
 from replay.lab.networks.network import Network
 from replay.lab.options import LabOptions
 from replay.lab.processes import find_programs
-from tests.support.networks import captured, fields, nanoseconds, processes_about, site
+from tests.support.networks import captured, fields, lab_info, nanoseconds, processes_about, site
 from tests.support.waiting import wait_until
 
 PREFIX = f"t{os.getpid()}-"
@@ -237,20 +237,7 @@ def test_this_machine_s_own_network_knows_nothing_of_them(built: Built) -> None:
 
 
 def test_a_command_is_run_where_the_client_is(built: Built) -> None:
-    LabInfo(
-        url="http://" + built.infos["wan"].upstream,
-        mode="processes",
-        context_path="/xnat",
-        users={"researcher": "a password"},
-        exam={},
-        log_files={},
-        containers=(),
-        pid_files={},
-        directory=str(built.networks.directory),
-        exam_size="small",
-        project="",
-        setups=built.infos,
-    ).save()
+    lab_info(built.networks.directory, "http://" + built.infos["wan"].upstream, built.infos).save()
     inside = (
         "import os, sys, urllib.request as r; print(r.urlopen(sys.argv[1]).status, sys.argv[1:], os.environ['XNAT_PASSWORD'])"
     )

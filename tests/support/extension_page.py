@@ -35,8 +35,10 @@ FILES = ("lib/browser_page.js", "lib/rules.js", "lib/evidence.js", "lib/viewer.j
          "lib/port.js", "content.js")  # fmt: skip
 CATALOGUE = ROOT / "sidecar" / "model" / "catalogue.json"
 BACKGROUND = """
+import {pageRules} from "./lib/page_rules.js";
 const ports = new Set(), open = [], watched = [];
 let state = STATE;
+state.rules = pageRules(state.rules);
 const hand = (items) => fetch("COLLECTOR", {method: "POST", body: JSON.stringify(items)});
 const stateOf = (tab) => ({type: "state", ...state, open: open.map((one) => ({...one, own: one.tab === tab}))});
 chrome.runtime.onConnect.addListener((port) => {
@@ -157,7 +159,7 @@ def pack(folder: Path, collector: Collector, *, state: dict[str, Any] | None = N
         "downloads": True,
         **(state or {}),
     }
-    for name in FILES:
+    for name in (*FILES, "lib/page_rules.js"):
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((EXTENSION / name).read_bytes())
@@ -166,7 +168,7 @@ def pack(folder: Path, collector: Collector, *, state: dict[str, Any] | None = N
     (folder / "background.js").write_text(background)
     manifest = {
         "manifest_version": 3, "name": "page side", "version": "1", "permissions": ["downloads"],
-        "host_permissions": ["http://127.0.0.1/*"], "background": {"service_worker": "background.js"},
+        "host_permissions": ["http://127.0.0.1/*"], "background": {"service_worker": "background.js", "type": "module"},
         "content_scripts": [{"matches": ["http://127.0.0.1/*", "http://localhost/*"], "js": [*FILES, "switch.js"],
                              "run_at": "document_start", "all_frames": True, "match_origin_as_fallback": True}],
     }  # fmt: skip

@@ -93,6 +93,13 @@ class Visit:
         begin = self.person.until("click", since, "nav-home")
         return Truth(action="logout", begin_ms=begin, end_ms=self.person.until("load", begin, "Login.vm"))
 
+    def run_out(self) -> Truth:
+        """Nobody does anything: the page's timer comes to its end, the page loads itself again, and is not given any more."""
+        person = self.person
+        begin = person.until("document", self._now(), "Login.vm")
+        self._at_login = True
+        return Truth(action="logout", begin_ms=begin, end_ms=person.until("load", begin, "Login.vm"))
+
     def home(self) -> Truth:
         since = self._now()
         self.person.click("#nav-home")

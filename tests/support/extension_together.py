@@ -15,7 +15,6 @@ from typing import Any
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service as ChromeService
-from selenium.webdriver.firefox.service import Service as FirefoxService
 
 from replay.lab import stack
 from replay.lab.info import LabInfo
@@ -23,7 +22,8 @@ from replay.lab.options import LabOptions, Sidecar
 from sidecar.errors import JournalError
 from sidecar.journal.queries import Reader
 from sidecar.model.records import Marker
-from tests.support.extension import FIREFOX_UUID, GECKO_ID, SOURCE, Tagged, geckodriver, load_package, markers_in
+from tests.support.extension import FIREFOX_UUID, GECKO_ID, SOURCE, Tagged, load_package, markers_in
+from tests.support.extension_drivers import firefox_service, geckodriver, settled
 from tests.support.extension_page import TRUTH, Person, Told
 from tests.support.sidecar import SidecarProcess
 
@@ -146,7 +146,7 @@ def chromium(extensions: list[Path], folder: Path, downloads: Path, more: tuple[
              "credentials_enable_service": False, "profile.password_manager_leak_detection": False}  # fmt: skip
     options.add_experimental_option("prefs", prefs)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    return webdriver.Chrome(service=ChromeService(shutil.which("chromedriver") or ""), options=options)
+    return settled(webdriver.Chrome(service=ChromeService(shutil.which("chromedriver") or ""), options=options))
 
 
 def firefox(
@@ -172,7 +172,7 @@ def firefox(
         **preferences,
     }.items():
         options.set_preference(name, value)
-    driver = webdriver.Firefox(options=options, service=FirefoxService(geckodriver(folder)))
+    driver = webdriver.Firefox(options=options, service=firefox_service(geckodriver(folder), folder))
     for extension in extensions:
         driver.install_addon(str(extension), temporary=profile is None)
     return driver

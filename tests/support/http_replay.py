@@ -1,4 +1,7 @@
-"""A site in memory for the protocol engine: it hands out tokens as XNAT does, and remembers what it was asked."""
+"""A site in memory for the protocol engine: it hands out tokens as XNAT does, and remembers what it was asked.
+
+And what has to be done once on a practice system before sessions on it are compared.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
+import requests
+
 from replay.http.observed import Observed, Stretch
 from replay.http.transport import Answer
+from tests.support.replay_site import Site
 
 ORIGIN = "http://site.test"
 
@@ -136,3 +142,13 @@ def session(token: str) -> tuple[list[Observed], list[Stretch]]:
         stretch(3, "filter_search", 4990, 5050, (1.0, 0.0), (0.5, 0.0)),
     ]
     return ask, stretches
+
+
+def prepare_viewer(lab: Site) -> None:
+    """Have the exam's description for the viewer made: it is only for the first of all who open it, and so no part of a load."""
+    account = "admin", lab.lab.users["admin"]
+    project, session = lab.lab.exam["project"], lab.lab.exam["session"]
+    listing = requests.get(f"{lab.url}/data/projects/{project}/experiments?format=json", auth=account, timeout=60).json()
+    (found,) = [row["ID"] for row in listing["ResultSet"]["Result"] if row["label"] == session]
+    made = requests.post(f"{lab.url}/xapi/viewer/projects/{project}/experiments/{found}", auth=account, timeout=60)
+    assert made.ok, made.status_code

@@ -11,8 +11,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from replay.lab.info import LabInfo, SetupInfo
 from replay.lab.networks.namespaces import entered
 from tests.support.waiting import wait_until
+
+
+def lab_info(directory: Path, url: str, setups: dict[str, SetupInfo]) -> LabInfo:
+    """What is written down of a lab of plain processes behind `url`."""
+    return LabInfo(
+        url=url,
+        mode="processes",
+        context_path="/xnat",
+        users={"researcher": "a password"},
+        exam={},
+        log_files={},
+        containers=(),
+        pid_files={},
+        directory=str(directory),
+        exam_size="small",
+        project="",
+        setups=setups,
+    )
 
 
 class Site(http.server.BaseHTTPRequestHandler):

@@ -87,21 +87,33 @@ def _without_offloads(name: str, device: str) -> None:
             fcntl.ioctl(any_socket, _SIOCETHTOOL, request)
 
 
+#: what a line knows of a byte that was handed to it
+_LOST, _PASSED = 1, 2
+
+
 @dataclass
 class Line:
     """A line with delay that loses chosen packets. The truth about what it let through towards the client.
 
-    `late` are data packets that begin below the highest number that already passed; `drops` the ordinals of data packets that
-    are lost on their first way.
+    `drops` are the ordinals of data packets that are lost. Of those that passed: `late` begin below the highest number that
+    passed before, `jumps` beyond it and so leave `hole_bytes` behind them; `twice_bytes` had passed before.
     """
 
     delay_s: float
     drops: frozenset[int]
     dropped: int = 0
     late: int = 0
-    passed: int = 0
+    late_bytes: int = 0
+    jumps: int = 0
+    hole_bytes: int = 0
+    twice_bytes: int = 0
     _seen: int = 0
-    _high: dict[bytes, int] = field(default_factory=dict)
+    _flows: dict[bytes, _Passage] = field(default_factory=dict)
+
+    @property
+    def missing_bytes(self) -> int:
+        """Bytes that were lost and never came again."""
+        return sum(flow.bytes.count(_LOST) for flow in self._flows.values())
 
     def lets_pass(self, packet: bytes) -> bool:
         """Decide about a packet to the client (IPv4, TCP)."""
@@ -111,18 +123,34 @@ class Line:
         if packet[9] != 6 or payload <= 0:
             return True
         self._seen += 1
+        number = int.from_bytes(tcp[4:8], "big")
+        flow = self._flows.setdefault(tcp[0:4], _Passage(number))
+        begin = (number - flow.base) & 0xFFFFFFFF
+        end = begin + payload
+        flow.bytes.extend(bytes(max(0, end - len(flow.bytes))))
         if self._seen in self.drops:
             self.dropped += 1
+            flow.bytes[begin:end] = bytes(one or _LOST for one in flow.bytes[begin:end])
             return False
-        self.passed += 1
-        flow, begin = tcp[0:4], int.from_bytes(tcp[4:8], "big")
-        high = self._high.setdefault(flow, begin)
-        if (begin - high) & 0xFFFFFFFF >= 1 << 31:
+        self.twice_bytes += flow.bytes.count(_PASSED, begin, end)
+        flow.bytes[begin:end] = bytes([_PASSED]) * payload
+        if begin < flow.high:
             self.late += 1
-        end = (begin + payload) & 0xFFFFFFFF
-        if (end - high) & 0xFFFFFFFF < 1 << 31:
-            self._high[flow] = end
+            self.late_bytes += payload
+        elif begin > flow.high:
+            self.jumps += 1
+            self.hole_bytes += begin - flow.high
+        flow.high = max(flow.high, end)
         return True
+
+
+@dataclass
+class _Passage:
+    """One connection's bytes to the client, from the first on: its number, what became of each, and how far they passed."""
+
+    base: int
+    bytes: bytearray = field(default_factory=bytearray)
+    high: int = 0
 
 
 @contextmanager

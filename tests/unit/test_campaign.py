@@ -13,6 +13,7 @@ from replay.campaign import CampaignFailedError
 from replay.campaign_folder import RunBusyError, RunMismatchError, opened_run
 from replay.campaign_patience import Limits
 from replay.failures import DiskError
+from replay.locate import BadLocatorError, Locator, Seen
 from replay.route import RouteTraceError
 from replay.route_model import RouteUnstableError
 from sidecar.model.faults import Fault
@@ -129,6 +130,33 @@ def test_attempts_are_limited_and_what_was_finished_stays(tmp_path: Path) -> Non
     field.run()
     assert field.kept("failed") == ["repetition-002-attempt-1", "repetition-002-attempt-2"]
     assert field.result("repetition-003").failure is None
+
+
+def test_a_scenario_that_cannot_be_played_ends_the_campaign_at_once(tmp_path: Path) -> None:
+    field = Field(tmp_path, click(targets=["css=[[", "xpath=//["]), repetitions=5, attempts=3)
+
+    def behave(browser: CampaignBrowser, number: int) -> None:
+        def find(locator: Locator) -> list[Seen]:
+            raise BadLocatorError(f"{locator} cannot be read by the browser", "correct it")
+
+        browser.find = find  # type: ignore[method-assign]
+
+    field.behave = behave
+    with pytest.raises(
+        CampaignFailedError, match=r"at step 1 \(go\): no locator can be read: css=\[\[: .*; xpath=//\[: "
+    ) as failed:
+        field.run()
+    assert failed.value.failure.kind == "scenario"
+    assert len(field.browsers) == 1
+    kept = field.out / "r1" / "failed" / "repetition-001-attempt-1"
+    assert (kept / "screenshot.png").read_bytes() == b"picture"
+
+
+def test_a_file_that_is_not_there_is_not_looked_for_again(tmp_path: Path) -> None:
+    field = Field(tmp_path, {"step": "choose_file", "name": "the exam", "targets": ["css=#go"], "file": "/no/such/exam.zip"})
+    with pytest.raises(CampaignFailedError, match=r"step 1 \(the exam\): there is no file /no/such/exam.zip"):
+        field.run()
+    assert len(field.browsers) == 1
 
 
 def test_a_site_that_is_away_is_waited_for_with_growing_pauses(tmp_path: Path) -> None:
@@ -294,6 +322,8 @@ def test_a_full_disk_ends_the_campaign_without_half_a_result(tmp_path: Path, mon
         ({"scenario_sha256": "1" * 64}, "another content of the scenario"),
         ({"site": "http://else"}, "--url http://site, not http://else"),
         ({"capture": True}, "--capture False, not True"),
+        ({"engine": "http"}, "--engine browser, not http"),
+        ({"parameters": {"term": "b"}}, "--set nothing, not term=b"),
     ],
 )
 def test_a_run_is_not_gone_on_with_as_another(tmp_path: Path, other: dict[str, Any], words: str) -> None:
@@ -303,6 +333,16 @@ def test_a_run_is_not_gone_on_with_as_another(tmp_path: Path, other: dict[str, A
         field.run(**other)
     assert refused.value.exit_status == 2
     assert len(field.browsers) == 1
+
+
+def test_a_run_by_requests_is_gone_on_with_by_the_same_recording_only(tmp_path: Path) -> None:
+    field = Field(tmp_path)
+    field.run(engine="http")  # stopped before the recording was made, or so it may be
+    field.run(engine="http", requests_sha256="a" * 64)
+    with pytest.raises(RunMismatchError, match=r"another recording of requests .--requests. aaaaaaaaaaaa…, not bbbbbbbbbbbb…"):
+        field.run(engine="http", requests_sha256="b" * 64)
+    with pytest.raises(RunMismatchError, match="aaaaaaaaaaaa…, not none"):
+        field.run(engine="http")
 
 
 def test_two_processes_do_not_play_one_run(tmp_path: Path) -> None:

@@ -222,6 +222,26 @@ def test_few_actions_make_a_wide_interval() -> None:
     assert width(many[:25]) > 1.2 * width(many)
 
 
+def test_the_interval_of_a_memory_limit_is_that_of_the_memory() -> None:
+    """CPU that is known exactly must not make a line through scattered points look certain."""
+
+    def relative_width(scatter: float) -> float:
+        chosen = random.Random(3)
+        found = [
+            replace(one, people=1 + n % 5, memory={"xnat-web": round(1e9 + 2e8 * (1 + n % 5) + chosen.gauss(0, scatter))})
+            for n, one in enumerate(MANY)
+        ]
+        answer = capacity(found, Machine(cores=1000, memory_limits={"xnat-web": 4 * 10**9}), {}, resamples=30)
+        assert answer.users is not None
+        assert answer.limiting is not None
+        assert answer.limiting.resource == "memory"
+        assert answer.users.low is not None
+        assert answer.users.high is not None
+        return (answer.users.high - answer.users.low) / answer.users.estimate
+
+    assert relative_width(3e8) > 1.3 * relative_width(1e6)
+
+
 def test_headroom_is_what_is_left() -> None:
     known = Capacity(users=Estimate(20.0, 15.0, 26.0), limiting=None)
     assert headroom(known, 5, late=False).spare == Estimate(15.0, 10.0, 21.0)

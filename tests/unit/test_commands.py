@@ -94,6 +94,8 @@ def test_report_is_one_page_that_fetches_nothing(journal: Path, tmp_path: Path, 
     assert "src=" not in text
     assert "@import" not in text
     assert main(["report", "--journal", str(journal), "--run", "absent", "--out", str(page)]) == 2
+    assert "there is no run 'absent': name one of: first, second" in capsys.readouterr().err
+    assert main(["report", "--journal", str(journal), "--from", "now", "--out", str(page)]) == 2
     assert "no action in the selected time" in capsys.readouterr().err
 
 
@@ -103,6 +105,8 @@ def test_report_is_one_page_that_fetches_nothing(journal: Path, tmp_path: Path, 
         (["dance"], "'dance' is not a command: use one of serve"),
         (["usage", "--journal", "absent.sqlite"], "absent.sqlite"),
         (["usage", "--since", "soon"], "is not a time"),
+        (["usage", "--since", ""], "--since '' is not a time span: write, for instance, 90s"),
+        (["usage", "--from", ""], "is not a time"),
         (["usage", "--since", "1h", "--from", "5"], "exclude each other"),
         (["usage", "--from", "9", "--to", "5"], "let --from be earlier"),
     ],

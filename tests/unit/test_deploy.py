@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from replay.lab.faults import LabFault
+from sidecar.collect.select import SERVICE_LABEL, parse_selectors
 from sidecar.config import load
 from sidecar.settings import SETTINGS
 from tests.support.deploy import LAYOUTS, OVERRIDE, ROOT, SECRETS, Compose
@@ -114,6 +115,22 @@ def test_what_the_sidecar_is_told_are_settings_that_it_knows(xnat: Path) -> None
     assert config["influx_url"] == "http://tracemark-influxdb:8086"
     assert config["token"] == "a-secret-of-the-operator"
     assert config["http"] == ("0.0.0.0", 8050)  # noqa: S104
+
+
+@pytest.mark.parametrize("layout", KNOWN)
+def test_xnats_containers_are_sampled_and_tracemarks_own_are_not(xnat: Path, layout: str) -> None:
+    """Also where the project is called as XNAT's repository: then every container's name begins with xnat-."""
+    project = compose(xnat, layout, f"{ALL_SECRETS}COMPOSE_PROFILES=influx,grafana,multinode\n").config()["services"]
+    chosen = parse_selectors(
+        load({"TRACEMARK_CONTAINERS": project["tracemark"]["environment"]["TRACEMARK_CONTAINERS"]})["containers"]
+    )
+    sampled = {
+        name
+        for name, service in project.items()
+        if chosen(service.get("container_name", f"xnat-docker-compose-{name}-1"), {SERVICE_LABEL: name})
+    }
+    assert sampled == {name for name in project if name.startswith("xnat-")}
+    assert sampled >= {"xnat-web", "xnat-db", "xnat-nginx"}
 
 
 def test_further_settings_come_from_tracemark_env_and_the_store_can_be_elsewhere(xnat: Path) -> None:

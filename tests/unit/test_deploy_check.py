@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sidecar.cli.check import Finding, check_clock, check_docker, check_grafana, check_influxdb, check_port
+from sidecar.cli.check_finding import Finding
+from sidecar.cli.check_machine import check_docker, check_journal, check_log, check_port
+from sidecar.cli.check_servers import BOARDS, check_clock, check_grafana, check_influxdb
 from sidecar.config import load
+from tests.support.deploy import ROOT
 
 #: "METHOD path" without the query -> status, headers, body
 Answers = Mapping[str, tuple[int, Mapping[str, str], Any]]
@@ -67,6 +72,7 @@ def influxdb(answers: Answers, asked: list[str] | None = None, **more: str) -> F
         (404, "v2.9.1", "failed", "does not know the bucket tracemark"),
         (204, "v2.4.0", "warning", "influx v1 dbrp create"),
         (204, "2.10.0", "ok", "takes points"),
+        (400, "3.11.0", "ok", "takes points"),  # needs no mapping
     ],
 )
 def test_influxdb_is_asked_for_token_bucket_and_mapping(status: int, version: str, state: str, words: str) -> None:
@@ -94,6 +100,16 @@ def grafana(answers: Answers, token: str) -> Finding:
 
 UP: Answers = {"GET /api/health": (200, {}, {"database": "ok"})}
 HEALTHY = "GET /api/datasources/uid/tracemark/health"
+LONG = "GET /api/datasources/uid/tracemark-long/health"
+EVERY = [{"uid": uid} for uid in BOARDS]
+BY_HAND: tuple[int, Mapping[str, str], Any] = (200, {}, {"meta": {"provisioned": False}, "dashboard": {}})
+REACHED: Answers = {
+    **UP,
+    HEALTHY: (200, {}, {}),
+    LONG: (200, {}, {}),
+    "GET /api/search": (200, {}, EVERY),
+    **{f"GET /api/dashboards/uid/{uid}": (200, {}, {"meta": {"provisioned": True}}) for uid in BOARDS},
+}
 
 
 @pytest.mark.parametrize(
@@ -101,10 +117,21 @@ HEALTHY = "GET /api/datasources/uid/tracemark/health"
     [
         ({}, "warning", "not answer in good health"),
         ({**UP, HEALTHY: (401, {}, {"message": "no"})}, "warning", "refuses the token"),
-        (UP, "warning", "datasource does not work (404): check the read token"),
+        (UP, "warning", "datasource tracemark does not work (404): check the read token"),
         ({**UP, HEALTHY: (400, {}, {"message": "error reading InfluxDB"})}, "warning", "error reading InfluxDB"),
-        ({**UP, HEALTHY: (200, {}, {}), "GET /api/search": (200, {}, [])}, "warning", "no dashboards of Tracemark"),
-        ({**UP, HEALTHY: (200, {}, {}), "GET /api/search": (200, {}, [{}, {}])}, "ok", "has 2 dashboards"),
+        (
+            {**REACHED, LONG: (400, {}, {"message": "no bucket"})},
+            "warning",
+            "tracemark-long does not work (no bucket): check the read token",
+        ),
+        ({**REACHED, "GET /api/search": (200, {}, [])}, "warning", "no dashboards of Tracemark: mount"),
+        ({**REACHED, "GET /api/search": (200, {}, EVERY[1:])}, "warning", "it lacks tracemark-overview: mount"),
+        (
+            {**REACHED, f"GET /api/dashboards/uid/{BOARDS[2]}": BY_HAND},
+            "warning",
+            "by hand, so no update reaches them: tracemark-costs",
+        ),
+        (REACHED, "ok", f"has all {len(BOARDS)} dashboards"),
     ],
 )
 def test_grafana_is_asked_for_its_datasource_and_dashboards_and_never_a_failure(answers: Answers, state: str, words: str) -> None:
@@ -112,6 +139,10 @@ def test_grafana_is_asked_for_its_datasource_and_dashboards_and_never_a_failure(
     assert finding.state == state
     assert words in finding.line()
     assert "hush" not in finding.line()
+
+
+def test_the_boards_that_are_looked_for_are_those_that_are_provisioned() -> None:
+    assert set(BOARDS) == {path.stem for path in (ROOT / "grafana/dashboards").glob("*.json")}
 
 
 def test_grafana_without_a_token_or_without_a_url_is_no_fault() -> None:
@@ -164,3 +195,26 @@ def test_a_port_of_a_running_sidecar_is_no_trouble(name: str, path: str, status:
         other = check_port(load({f"TRACEMARK_{name.upper()}": where}), name)
     assert other.state == "warning"
     assert "another program has it" in other.line()
+
+
+def test_a_log_folder_that_keeps_the_sidecar_out_is_not_taken_for_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    config = load({"TRACEMARK_TOMCAT_LOG": str(folder / "localhost_access_log.*.txt")})
+    assert check_log(config, "tomcat", "set UMASK").state == "warning"  # it is not there yet
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != folder)  # nobody is kept out who is root
+    assert check_log(config, "tomcat", "set UMASK").line() == f"failed   tomcat log {folder} may not be looked into: set UMASK"
+
+
+@pytest.mark.parametrize(("free_mb", "state"), [(3000, "ok"), (500, "warning"), (1, "failed")])
+def test_a_journal_without_room_is_told_with_what_to_do(
+    free_mb: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=free_mb * 10**6)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
+    finding = check_journal(load({"TRACEMARK_JOURNAL": str(tmp_path / "journal.sqlite")}))
+    assert finding.state == state
+    assert f"{free_mb} MB free" in finding.what
+    assert (f"free some space in {tmp_path} or lower TRACEMARK_JOURNAL_MAX_MB (now 2048)" == finding.do) is (state != "ok")

@@ -67,6 +67,64 @@ def test_make_env_keeps_what_is_there_and_says_what_it_cannot_know(cloned: Path)
     assert env["TRACEMARK_GRAFANA_PASSWORD"]
 
 
+@pytest.mark.parametrize(
+    ("beside", "files"),
+    [
+        ("services:\n  xnat-web:\n    mem_limit: 6g\n", "docker-compose.override.yml:./tracemark/docker-compose.override.yml"),
+        (OVERRIDE.read_text(encoding="utf-8"), "docker-compose.override.yml"),
+    ],
+    ids=["the site's own", "a copy of ours"],
+)
+def test_an_override_that_lies_beside_xnats_file_goes_on_to_count(cloned: Path, beside: str, files: str) -> None:
+    (cloned / "docker-compose.override.yml").write_text(beside, encoding="utf-8")
+    assert make_env(cloned).stderr == ""
+    assert read_env(cloned)["COMPOSE_FILE"] == f"docker-compose.yml:{files}"
+    assert make_env(cloned).stderr == ""
+
+
+def test_make_env_is_content_with_the_files_that_a_person_named(cloned: Path) -> None:
+    for named in ("tracemark/", "./tracemark/", f"{cloned}/tracemark/"):
+        (cloned / ".env").write_text(
+            f"COMPOSE_FILE=docker-compose.yml:{named}docker-compose.override.yml:more.yml\n", encoding="utf-8"
+        )
+        assert make_env(cloned).stderr == ""
+
+
+def test_make_env_says_what_to_do_with_another_layout(cloned: Path) -> None:
+    shutil.copy(LAYOUTS / "unknown.yml", cloned / "docker-compose.yml")
+    made = make_env(cloned)
+    assert made.returncode == 0
+    assert "docker-compose.yml has no xnat-web xnat-nginx xnat-network" in made.stderr
+    assert "copy ./tracemark/docker-compose.override.yml here" in made.stderr
+    # done as it says
+    shutil.copy(OVERRIDE, cloned)
+    (cloned / ".env").write_text("COMPOSE_FILE=docker-compose.yml:docker-compose.override.yml\n", encoding="utf-8")
+    assert make_env(cloned).stderr == ""
+
+
+@pytest.mark.parametrize(("version", "said"), [("2.23.3", True), ("v2.9.0", True), ("2.24.0", False), ("5.6.1", False)])
+def test_make_env_points_out_a_compose_that_is_too_old(cloned: Path, version: str, said: bool) -> None:
+    (cloned / "bin").mkdir()
+    docker = cloned / "bin/docker"
+    docker.write_text(f'#!/bin/sh\n[ "$*" = "compose version --short" ] && echo {version}\n', encoding="utf-8")
+    docker.chmod(0o755)
+    made = shell(cloned / "tracemark/sidecar/deploy/make-env", cloned, {"PATH": f"{cloned}/bin:/usr/bin:/bin"})
+    assert made.returncode == 0
+    assert ("update it to 2.24 or later" in made.stderr) is said
+
+
+def test_what_containers_mount_is_readable_for_their_users_whatever_the_umask_was(cloned: Path) -> None:
+    boards = cloned / "tracemark/grafana/dashboards"
+    boards.mkdir(parents=True)
+    (boards / "one.json").write_text("{}", encoding="utf-8")
+    for path in (boards / "one.json", boards, cloned / "tracemark/sidecar/deploy/make-env"):
+        path.chmod(path.stat().st_mode & 0o700)
+    assert "made readable for the containers" in make_env(cloned).stdout
+    assert stat.S_IMODE(boards.stat().st_mode) & 0o055 == 0o055
+    assert stat.S_IMODE((boards / "one.json").stat().st_mode) & 0o055 == 0o044
+    assert make_env(cloned).stdout == ""
+
+
 def test_make_env_points_out_a_proxy_configuration_that_would_be_put_aside(cloned: Path) -> None:
     (cloned / "nginx").mkdir()
     (cloned / "nginx/multinode.conf").write_text("http {\n  upstream xnat_nodes {\n    ip_hash;\n  }\n}\n", encoding="utf-8")
@@ -134,3 +192,18 @@ def test_grafana_starts_with_the_token_of_the_file(file: str, given: str, seen: 
     environment = {"PATH": "/usr/bin:/bin", "TRACEMARK_GRAFANA_INFLUX_TOKEN": given}
     ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=20)
     assert f"TRACEMARK_GRAFANA_INFLUX_TOKEN={seen}" in ended.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("given", "seen"), [("kept", "kept"), ("", "first")])
+def test_grafana_looks_in_the_first_bucket_where_there_is_none_for_what_is_kept_long(
+    given: str, seen: str, tmp_path: Path
+) -> None:
+    text = (DEPLOY / "grafana-start.sh").read_text(encoding="utf-8").replace("/run.sh", "env")
+    (tmp_path / "start").write_text(text, encoding="utf-8")
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "TRACEMARK_GRAFANA_INFLUX_BUCKET": "first",
+        "TRACEMARK_GRAFANA_INFLUX_LONG_BUCKET": given,
+    }
+    ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=20)
+    assert f"TRACEMARK_GRAFANA_INFLUX_LONG_BUCKET={seen}" in ended.stdout.splitlines()

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from replay import cli, scenario_cli
+from replay.campaign import Plan
+from replay.campaign_patience import Limits
+from replay.chromium import BrowserOptions
+from replay.http.choice import asked_for, player
 from replay.http.har import import_har
 from replay.http.recording import Recording, RecordingError
+from replay.http.session import play_session
+from replay.values import Values
+from sidecar.model.faults import UsageFault
+from tests.support.campaign_fakes import PATHS
+from tests.support.http_replay import FakeSite
+from tests.support.replay_fakes import RecordingMarkers
+from tests.unit.test_http_engine import ports
+from tests.unit.test_http_session import TurnedClock
 
 #: file -> requests that can be replayed on the first request's address (None: nothing can), and what must be said
 CASES: dict[str, tuple[int | None, str]] = {
@@ -91,7 +106,7 @@ def test_a_log_in_is_imported_without_its_secrets_and_its_redirect_is_one_reques
     assert (login.status, login.lands) == (200, "/home")
     assert enter.takes[0].name == "v1"
     assert (style.event, style.of) == ("end", 1)
-    assert recording.actions() == ["page_load", "page_load"]
+    assert recording.actions() == ["page_load", "login"]
     assert recording.phases[1].thinks == ((4.9, 0.0),)
 
 
@@ -111,3 +126,106 @@ def test_broken_entries_are_named(tmp_path: Path) -> None:
     recording = import_har(archive(tmp_path, broken, entry("01.000", "http://x.test/"), entry("02.000", "data:text/plain,x")))
     assert len(recording.requests) == 1
     assert recording.notes == ("entry 1 is left out: it is broken ('url')", "entry 3 is left out: data is not HTTP")
+
+
+def seen_session(token: str) -> list[dict[str, Any]]:
+    """The fake site's session of first.user, as developer tools save it."""
+    login = {
+        "method": "POST",
+        "headers": [{"name": "Content-Type", "value": "application/x-www-form-urlencoded"}],
+        "postData": {"text": f"username=first.user&password=s3cret%21%26&XNAT_CSRF=login-{token}"},
+    }
+    enter = {"mimeType": "text/html", "text": f'<form><input name="XNAT_CSRF" value="login-{token}"></form>'}
+    home = {"mimeType": "text/html", "text": f'<script>let csrf = "csrf-{token}";</script><a href="/exam">'}
+    rows = {"mimeType": "application/json", "text": f'{{"ID":"xs{token}","rows":[]}}'}
+    return [
+        entry("00.000", "http://x.test/enter", content=enter),
+        entry("05.000", "http://x.test/login", 302, request=login, answer=[{"name": "Location", "value": "/home"}]),
+        entry("05.100", "http://x.test/home", content=home),
+        entry("07.000", f"http://x.test/search?term=lungs&XNAT_CSRF=csrf-{token}", content=rows),
+        entry("07.200", f"http://x.test/result/xs{token}", content={"mimeType": "text/plain", "text": "rows"}),
+    ]
+
+
+def test_what_the_command_makes_of_an_archive_is_played_by_another_account(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = archive(tmp_path, *seen_session("4711-aaaa")), tmp_path / "own.requests.json"
+    assert scenario_cli.main(["import", str(file), "--out", str(out), "--role", "researcher"]) == 0
+    said = capsys.readouterr().err
+    assert "own: 4 requests; actions: page_load, login; written to" in said
+    assert "its account is replaced: set XNAT_USER, XNAT_PASSWORD" in said
+    assert not [word for word in ("first.user", "s3cret", "4711") if word in out.read_text()]
+    recording = Recording.load(out)
+    markers, site = RecordingMarkers(), FakeSite("0815-b", "another&1")
+    played = asyncio.run(
+        play_session(
+            recording,
+            {"XNAT_USER": "second.user", "XNAT_PASSWORD": "another&1"},
+            TurnedClock().clock(),
+            markers,
+            site="http://other.test",
+            session="ab" * 16,
+            transport=site,
+        )
+    )
+    assert [one.path for one in site.asked] == ["/enter", "/login", "/home", "/search", "/result/xs0815-b"]
+    assert [action.outcome for action in played.actions] == ["completed", "completed"]
+
+
+def test_pages_are_named_by_hand_and_joined(tmp_path: Path) -> None:
+    file, out = archive(tmp_path, *seen_session("4711-aaaa")), tmp_path / "own.requests.json"
+    assert scenario_cli.main(["import", str(file), "--out", str(tmp_path), "--action-map", "1=login,2=-"]) == 0
+    assert Recording.load(out).actions() == ["login"]
+    with pytest.raises(RecordingError, match="there is no page 3 to name"):
+        scenario_cli.main(["import", str(file), "--action-map", "3=play"])
+
+
+def test_what_was_left_out_is_named_and_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = archive(tmp_path, entry("00.000", "http://x.test/"), entry("01.000", "ws://x.test/live"))
+    assert scenario_cli.main(["import", str(file)]) == 1
+    told = capsys.readouterr()
+    assert "! entry 2 is left out: it is a WebSocket" in told.err
+    assert json.loads(told.out)["scenario"] == "own"
+    with pytest.raises(UsageFault, match="is no name for requests"):
+        scenario_cli.main(["import", str(file), "--out", str(tmp_path / "own.json")])
+
+
+def test_a_file_of_requests_stands_where_a_scenario_stands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "own.requests.json"
+    import_har(archive(tmp_path, *seen_session("4711-aaaa"))).save(out)
+    asked = Namespace(scenario=str(out), engine="http", requests=None)
+    scenario = asked_for(asked)
+    assert (scenario.name, scenario.actions()) == ("own", ("page_load", "login"))
+    assert scenario.parameters == {
+        "pace": 1,
+        "xnat_user": "${env:XNAT_USER}",
+        "xnat_password": "${env:XNAT_PASSWORD}",
+    }
+    assert Values(scenario, {"pace": "3"}, {}).number("pace", 1.0) == 3
+    with pytest.raises(UsageFault, match="holds requests, no scenario"):
+        asked_for(Namespace(scenario=str(out), engine="browser", requests=None))
+    line = [str(out), "--engine", "http", "--url", "http://localhost:1", "--setup", "lan", "--dry-run", "--out", str(tmp_path)]
+    assert cli.main(line) == 0
+    told = capsys.readouterr().out
+    assert "account   from XNAT_USER, XNAT_PASSWORD" in told
+    assert "open /login (POST /login) [login]" in told
+
+
+def test_requests_that_delete_are_refused_until_they_are_allowed(tmp_path: Path) -> None:
+    out = tmp_path / "own.requests.json"
+    gone = entry("02.000", "http://x.test/data/experiments/E1?removeFiles=true", request={"method": "DELETE"})
+    import_har(archive(tmp_path, entry("00.000", "http://x.test/", content=HTML), gone)).save(out)
+    asked = Namespace(scenario=str(out), engine="http", requests=None, trust=[])
+    scenario = asked_for(asked)
+    told: list[str] = []
+
+    def plan(*, may_delete: bool) -> Plan:
+        limits = Limits(repetitions=1, attempts=1, timeout_s=1, route_changes=0)
+        options = BrowserOptions(paths=PATHS, hosts=("x.test",), window=(800, 600), visible=False)
+        values = Values(scenario, {}, {})
+        return Plan(scenario=scenario, values=values, options=options, limits=limits, may_delete=may_delete)
+
+    with pytest.raises(UsageFault, match="deletes: DELETE /data/experiments/E1"):
+        player(asked, plan(may_delete=False), ports(), told.append)
+    assert player(asked, plan(may_delete=True), ports(), told.append) is not None

@@ -117,6 +117,28 @@ def test_a_value_that_is_not_handed_out_any_more_is_named(recording: Recording) 
         play(recording, site, RecordingMarkers())
 
 
+def test_an_answer_of_another_kind_is_named_as_such(recording: Recording) -> None:
+    raw = recording.to_json()
+    first = {**raw["requests"][0], "kind": "text/html"}
+    raw["requests"] = (first, *raw["requests"][1:])
+    with pytest.raises(SessionFailedError, match="GET /enter is answered with no content type, not with text/html"):
+        play(Recording.from_json(raw, "another"), FakeSite("0815-b", "another&1"), RecordingMarkers())
+
+
+def test_a_request_that_is_begun_in_time_is_not_late_and_one_that_is_not_is(recording: Recording) -> None:
+    played = play(recording, FakeSite("0815-b", "another&1"), RecordingMarkers())
+    assert played.late_ns == [0] * 5
+    clock = TurnedClock()
+    sleeps = clock.sleep
+
+    async def late(seconds: float) -> None:
+        await sleeps(seconds + 0.25)
+
+    clock.sleep = late  # type: ignore[method-assign]
+    played = play(recording, FakeSite("0815-b", "another&1"), RecordingMarkers(), clock)
+    assert max(played.late_ns) >= 250_000_000
+
+
 def test_what_a_browser_asks_conditionally_is_asked_so_once_it_is_cached(recording: Recording) -> None:
     doubled = recording.to_json()
     again = {**doubled["requests"][2], "of": 2, "event": "end"}

@@ -1,25 +1,19 @@
-"""The journal's file: reopening, older and newer versions, damage, a full disk, other programs."""
+"""The journal's file: reopening, damage, a full disk, other programs and threads."""
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from sidecar.errors import (
     InvalidRecordError,
@@ -27,15 +21,12 @@ from sidecar.errors import (
     JournalCorruptError,
     JournalError,
     JournalFullError,
-    JournalNewerError,
 )
 from sidecar.journal import connection as opening
-from sidecar.journal.memory import MemoryJournal
 from sidecar.journal.queries import Reader
 from sidecar.journal.rows import TABLES
-from sidecar.journal.schema import APPLICATION_ID, MIGRATIONS, VERSION, _statements
 from sidecar.journal.sqlite import SqliteJournal
-from sidecar.model.records import Action, Request, Sample, Transfer
+from sidecar.model.records import Action, Request, Sample
 from tests.conftest import ROOT
 from tests.support import journal as make
 from tests.support.journal import T0
@@ -86,76 +77,6 @@ def test_tables_have_a_column_for_every_attribute(path: Path) -> None:
         for table in TABLES:
             columns = {row[1] for row in db.execute(f"PRAGMA table_info({table.name})")}
             assert {field.name for field in fields(table.kind)} <= columns, table.name
-
-
-# versions
-
-
-_OLD_TRANSFER: Any = {"duration_ns": 1, "down_bytes": 2, "up_bytes": 3, "packets": 4, "retransmitted": 5, "method": "capture"}
-
-
-def journal_of_version(path: Path, version: int) -> None:
-    with sqlite3.connect(path) as db:
-        for step in MIGRATIONS[:version]:
-            for statement in _statements(step):
-                db.execute(statement)
-        db.execute(f"PRAGMA user_version = {version}")
-        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        db.execute("INSERT INTO notes VALUES ('key', 'from the old one')")
-        db.execute("INSERT INTO names VALUES (1, 'nginx'), (2, 'GET')")
-        db.execute(
-            "INSERT INTO requests (position, server, start_ns, method) VALUES (41, 1, ?, 2)",
-            (T0,),
-        )
-        db.execute(
-            "INSERT INTO transfers (position, session, start_ns, duration_ns, down_bytes, up_bytes, packets, retransmitted) "
-            "VALUES (40, 'session-1', ?, 1, 2, 3, 4, 5)",
-            (T0,),
-        )
-    db.close()
-
-
-@pytest.mark.parametrize("version", range(1, VERSION + 1))
-def test_a_journal_of_an_older_version_is_brought_forward(path: Path, version: int) -> None:
-    journal_of_version(path, version)
-    with SqliteJournal(path) as journal:
-        assert journal.note("key") == "from the old one"
-        ((position, found),) = journal.read(Request)
-        assert (position, found.server, found.method, found.start_ns) == (41, "nginx", "GET", T0)
-        assert journal.read(Transfer) == [
-            (40, Transfer(session="session-1", action_id=None, start_ns=T0, **_OLD_TRANSFER)),
-        ]
-        journal.append([make.request(), told_by_browser := make.transfer(method="browser", packets=None, retransmitted=None)])
-        assert journal.read(Request)[-1][0] == 42
-        assert journal.read(Transfer)[-1][1] == told_by_browser
-        journal.set_aside([], {"moved": "yes"})
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)
-    db.close()
-
-
-def test_a_step_that_fails_leaves_the_older_version_whole(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal_of_version(path, 1)
-    broken = (MIGRATIONS[0], "CREATE TABLE half (a INTEGER);\nCREATE TABLE names (no INTEGER);\n")
-    monkeypatch.setattr("sidecar.journal.schema.MIGRATIONS", broken)
-    with pytest.raises(JournalError):
-        SqliteJournal(path)
-    monkeypatch.undo()
-    with SqliteJournal(path) as journal:
-        assert journal.note("key") == "from the old one"
-
-
-def test_a_newer_journal_is_refused_and_left_alone(path: Path) -> None:
-    SqliteJournal(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute(f"PRAGMA user_version = {VERSION + 1}")
-    db.close()
-    before = path.read_bytes()
-    with pytest.raises(JournalNewerError, match=rf"version {VERSION + 1}.*update Tracemark"):
-        SqliteJournal(path)
-    with pytest.raises(JournalNewerError):
-        Reader(path).counts()
-    assert path.read_bytes() == before
 
 
 # what is not a journal, or no longer
@@ -346,66 +267,3 @@ def test_what_belongs_to_a_person_is_erased_even_from_the_file(path: Path) -> No
     content = path.read_bytes()
     assert mine.encode() not in content
     assert other.encode() in content
-
-
-# the law: whatever is appended, the file and the fake in memory tell the same, at any moment, reopened or not
-
-
-class JournalsAgree(RuleBasedStateMachine):
-    @initialize()
-    def start(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        self.path = Path(self.folder.name) / "journal.sqlite"
-        self.file = SqliteJournal(self.path)
-        self.memory = MemoryJournal()
-        self.crashes = 0
-
-    @rule(records=st.lists(make.records, max_size=6), value=st.none() | st.text(st.characters(codec="utf-8"), max_size=5))
-    def append(self, records: list[object], value: str | None) -> None:
-        notes = None if value is None else {"key": value}
-        assert self.file.append(records, notes) == self.memory.append(records, notes)  # type: ignore[arg-type]
-
-    @rule(bad=st.sampled_from([make.sample(cpu_total_ns=2**63), make.request(route="\ud800")]), records=st.lists(make.records))
-    def append_what_does_not_fit(self, bad: Sample, records: list[object]) -> None:
-        with pytest.raises(InvalidRecordError):
-            self.file.append([*records, bad], {"key": "lost"})  # type: ignore[list-item]
-
-    @rule()
-    def reopen(self) -> None:
-        self.file.close()
-        self.file = SqliteJournal(self.path)
-
-    @rule()
-    def crash(self) -> None:
-        """What is on the disk is opened elsewhere, as after a power cut: the old process never closed it."""
-        self.crashes += 1
-        folder = Path(self.folder.name) / str(self.crashes)
-        folder.mkdir()
-        for suffix in ("", "-wal"):
-            if (old := Path(f"{self.path}{suffix}")).exists():
-                shutil.copy(old, folder / old.name)
-        self.file.close()
-        self.path = folder / self.path.name
-        self.file = SqliteJournal(self.path)
-
-    @invariant()
-    def agree(self) -> None:
-        if not hasattr(self, "file"):
-            return
-        for table in TABLES:
-            ours = self.file.read(table.kind)
-            assert [record for _, record in ours] == [record for _, record in self.memory.read(table.kind)]
-            assert [position for position, _ in ours] == sorted(position for position, _ in ours)
-        assert self.file.note("key") == self.memory.note("key")
-        for before in (0, 2**63 - 1):
-            ours_ended = [row for _, row in self.file.ended_actions(0, 100, before)]
-            assert ours_ended == [row for _, row in self.memory.ended_actions(0, 100, before)]
-
-    def teardown(self) -> None:
-        if hasattr(self, "file"):
-            self.file.close()
-            self.folder.cleanup()
-
-
-JournalsAgree.TestCase.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
-test_journals_agree = JournalsAgree.TestCase

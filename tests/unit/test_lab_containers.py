@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from replay.lab.containers import (
     COMPOSE_FILE,
+    DICOM_FILE,
     Containers,
     compose_command,
     compose_variables,
@@ -29,9 +30,11 @@ NO_CONTAINER = on(*INSPECT, outcome=REFUSED)
 IMAGES = Images(web="web:1", database="db:1", nginx="nginx:1")
 
 
-def lab(directory: Path, run: RecordedRun, prefix: str = "t1-") -> Containers:
+def lab(directory: Path, run: RecordedRun, prefix: str = "t1-", dicom: int | None = None) -> Containers:
     folder = StateFolder(directory)
-    variables = compose_variables(folder, images=IMAGES, viewer=Path("/viewer"), port=8123, prefix=prefix, context_path="/xnat")
+    variables = compose_variables(
+        folder, images=IMAGES, viewer=Path("/viewer"), port=8123, prefix=prefix, context_path="/xnat", dicom=dicom
+    )
     write_compose_env(folder.compose_env, variables)
     return Containers(folder=folder, prefix=prefix, compose=["compose"], run=run)
 
@@ -53,6 +56,18 @@ def test_start_runs_our_file_with_the_lab_s_variables_alone(tmp_path: Path, monk
     assert environment["LAB_CONTEXT_PATH"] == "/xnat"
     assert environment["DOCKER_HOST"] == "unix:///engine"
     assert "COMPOSE_FILE" not in environment
+
+
+def test_a_lab_that_receives_dicom_has_a_second_file_with_its_port(tmp_path: Path) -> None:
+    run = RecordedRun(NO_CONTAINER)
+    made = lab(tmp_path, run, dicom=8104)
+    made.start()
+    [command] = run.that_begin("compose")
+    assert command[1:5] == ["--file", str(COMPOSE_FILE), "--file", str(DICOM_FILE)]
+    environment = run.environments[run.commands.index(command)]
+    assert environment is not None
+    assert set(re.findall(r"\$\{(\w+)", DICOM_FILE.read_text())) == {"LAB_DICOM_PORT"}
+    assert environment["LAB_DICOM_PORT"] == "8104"
 
 
 def test_every_variable_of_the_compose_file_is_given(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from replay.lab.networks.cli import add_up_options, environment_of, filled_in, p
 from replay.lab.networks.link import Link
 from replay.lab.networks.network import Network, described
 from replay.lab.options import LabOptions, Sidecar
+from tests.support.networks import lab_info
 
 WAN = SetupInfo(
     setup="wan",
@@ -38,20 +39,7 @@ WAN = SetupInfo(
 
 
 def lab(directory: Path, **setups: SetupInfo) -> LabInfo:
-    return LabInfo(
-        url="http://127.0.0.1:8089",
-        mode="processes",
-        context_path="/xnat",
-        users={"researcher": "a password"},
-        exam={},
-        log_files={},
-        containers=(),
-        pid_files={},
-        directory=str(directory),
-        exam_size="small",
-        project="",
-        setups=setups,
-    )
+    return lab_info(directory, "http://127.0.0.1:8089", setups)
 
 
 def test_what_is_asked_for_must_fit_together(tmp_path: Path) -> None:

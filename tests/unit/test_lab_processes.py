@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import pytest
 from replay.lab.control_groups import ControlGroups
 from replay.lab.faults import LabFault
 from replay.lab.folders import StateFolder
-from replay.lab.pids import Identity, PidFile, identify
+from replay.lab.pids import Identity, PidFile, ends_within, identify
 from replay.lab.processes import Processes, database_folder
+from replay.lab.watching import watched
 from tests.support.lab import RecordedRun
 
 BOOT = "0d7c0a52-1f6b-4c5d-9a34-6c1f6c6f7a11"
@@ -115,6 +117,46 @@ def test_a_stranger_with_our_old_number_is_left_alone(tmp_path: Path, sleeper: s
     file.end(signal.SIGTERM, grace_s=1)
     assert sleeper.poll() is None
     assert not file.path.exists()
+
+
+def test_the_end_of_a_process_is_waited_for_and_told(sleeper: subprocess.Popen[bytes]) -> None:
+    identity = identify(sleeper.pid)
+    assert identity is not None
+    assert not ends_within(identity, 0)
+    threading.Timer(0, sleeper.terminate).start()
+    assert ends_within(identity, 60)
+    assert ends_within(identity, 0)
+    assert ends_within(Identity(pid=os.getpid(), started_ticks=1, boot=BOOT), 0)  # a stranger with its number is not it
+
+
+def test_a_program_is_looked_at_again_when_it_says_something_or_ends(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    with output.open("wb") as writing:
+        program = subprocess.Popen(["sh", "-c", "read it; echo hello; read it"], stdin=subprocess.PIPE, stdout=writing)
+    assert program.stdin is not None
+    with program.stdin as told:
+        identity = identify(program.pid)
+        assert identity is not None
+        with watched(output, identity) as wait:
+            assert not wait(0)
+            told.write(b"go\n")
+            told.flush()
+            assert wait(60)
+            assert output.read_text() == "hello\n"
+            assert not wait(0)
+            told.close()
+            assert wait(60)
+            assert wait(60)  # there is nothing left to wait for
+    program.wait(60)
+    with watched(output, identity) as wait:
+        assert wait(60)
+
+
+def test_what_cannot_be_watched_is_named(tmp_path: Path, sleeper: subprocess.Popen[bytes]) -> None:
+    identity = identify(sleeper.pid)
+    assert identity is not None
+    with pytest.raises(LabFault, match=r"none cannot be watched \(No such file"), watched(tmp_path / "none", identity):
+        pass
 
 
 def v1(root: Path) -> ControlGroups:

@@ -130,6 +130,22 @@ def test_a_lab_has_as_many_numbered_users_as_it_is_told(engine: Engine, options:
         replace(options, users=-1)
 
 
+def test_a_lab_receives_dicom_when_it_is_told_to(engine: Engine, options: LabOptions) -> None:
+    info = up(replace(options, dicom=18104), quiet, runner=RecordedRun(engine))
+    assert info.dicom == "127.0.0.1:18104/XNAT"
+    assert LabInfo.load(options.directory).dicom == info.dicom
+    for same in (options, replace(options, dicom=18104), replace(options, dicom=0)):
+        assert up(same, quiet, runner=RecordedRun(engine)) == info
+    with pytest.raises(LabUsageFault, match=r"DICOM receiver .* not '127.0.0.1:1/XNAT'"):
+        up(replace(options, dicom=1), quiet, runner=RecordedRun(engine))
+
+
+def test_a_lab_without_a_dicom_receiver_is_not_passed_off_as_one_with(engine: Engine, options: LabOptions) -> None:
+    assert up(options, quiet, runner=RecordedRun(engine)).dicom == ""
+    with pytest.raises(LabUsageFault, match="DICOM receiver ''"):
+        up(replace(options, dicom=0), quiet, runner=RecordedRun(engine))
+
+
 def test_the_lab_leads_to_the_sidecar_that_it_was_told_of(engine: Engine, options: LabOptions) -> None:
     told = replace(options, sidecar=Sidecar("10.0.0.7:18050", "10.0.0.7:18051"))
     info = up(told, quiet, runner=RecordedRun(engine))
@@ -264,6 +280,7 @@ def test_a_port_in_use_is_named() -> None:
         ({"context_path": "xnat"}, "context path"),
         ({"context_path": "/a/b"}, "context path"),
         ({"port": 70000}, "no port 70000"),
+        ({"dicom": 70000}, "no port 70000"),
         ({"name_prefix": "A b"}, "name prefix"),
     ],
 )

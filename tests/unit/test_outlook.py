@@ -15,7 +15,9 @@ import pytest
 from flask import Flask
 
 from sidecar.__main__ import main
+from sidecar.analysis.capacity import Capacity
 from sidecar.analysis.compare import Repetition
+from sidecar.analysis.summary import Estimate
 from sidecar.clock import ManualClock
 from sidecar.errors import UsageFault
 from sidecar.journal.queries import Reader
@@ -23,9 +25,10 @@ from sidecar.journal.sqlite import SqliteJournal
 from sidecar.model.measurements import SCHEMA
 from sidecar.model.points import PointContext
 from sidecar.model.records import Action, Record, Sample, Session
-from sidecar.web.gather_capacity import Wanted, gather_capacity, idle, machine_of
+from sidecar.web.gather_capacity import Wanted, gather_capacity, gather_headroom, idle, machine_of
 from sidecar.web.gather_runs import experiment_of, newest_experiment, repetitions
 from sidecar.web.outlook import Outlook, capacity_path
+from tests.support import journal as make
 from tests.support.journal import SECOND, T0, sample
 from tests.support.queueing import T0 as QUEUE_T0
 from tests.support.queueing import rows, serve
@@ -233,6 +236,21 @@ def test_the_api_tells_what_was_worked_out_last(outlook: Outlook) -> None:
     assert then["time_ns"] == NOW
 
 
+@pytest.mark.parametrize(("outcome", "spare"), [("completed", 0.0), ("unfinished", 2.0)])
+def test_only_what_was_completed_tells_that_a_target_is_passed(tmp_path: Path, outcome: str, spare: float) -> None:
+    """An action whose end nobody told is not slow: it is closed after an hour by its age."""
+    known = Capacity(users=Estimate(3.0, 1.0, 9.0), limiting=None)
+    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
+        journal.append([Session(session="session-1", source="replay", client="lab", started_ns=T0)])
+        slow = [make.action(f"action-{n:02}", T0 + n, HOUR, source="replay") for n in range(30)]
+        journal.append([replace(one, outcome=outcome) for one in slow])  # type: ignore[arg-type]
+        reader = Reader(journal.path)
+        left = gather_headroom(reader, known, Wanted(targets={slow[0].action: 5.0}), T0 + 60 * SECOND)
+        reader.close()
+    assert left.spare is not None
+    assert (left.users_now, left.spare.estimate) == (1, spare)
+
+
 # runs
 
 
@@ -318,7 +336,8 @@ def test_capacity_says_how_many_and_what_ends_first(file: str, capsys: pytest.Ca
         (["--target", "viewer < 5s"], "'viewer < 5s' is not a target"),
         (["--target", "viewer p95 < 5s"], "there is no action 'viewer'"),
         (["--target", "login p95 < 1.2.3s"], "is not a target"),
-        (["--mix", "/nowhere.json"], "/nowhere.json is not a mix"),
+        (["--mix", "/nowhere.json"], "/nowhere.json is not a mix (No such file or directory)"),
+        (["--since=-x"], "--since '-x' is not a time span"),
     ],
 )
 def test_wrong_use_of_capacity_is_said(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -331,7 +350,7 @@ def test_a_mix_is_taken_from_a_file(file: str, tmp_path: Path, capsys: pytest.Ca
     mix.write_text('{"radiologist": 3, "researcher": 1}')
     assert main(["capacity", "--journal", file, "--mix", str(mix), "--since", "3650d", "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out)["mix"] == {"radiologist": 0.75, "researcher": 0.25}
-    for text in ('{"radiologist": -1}', "[]", "{}", '{"a": true}', "{"):
+    for text in ('{"radiologist": -1}', "[]", "{}", '{"a": true}', "{", '{"a": 1e999}', '{"a": 1e308, "b": 1e308}'):
         mix.write_text(text)
         assert main(["capacity", "--journal", file, "--mix", str(mix)]) == 2
 

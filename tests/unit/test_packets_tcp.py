@@ -61,6 +61,20 @@ def test_what_duplicate_acknowledgements_ask_for_is_repeated_however_soon() -> N
     assert marks(*before[:-2], Segment(85, True, 1101, 111, 100))[-1] == OUT_OF_ORDER
 
 
+def test_several_lost_segments_may_come_again_as_one() -> None:
+    before = (*opened(), Segment(80, True, 1001, 111, 100), Segment(80, True, 1301, 111, 100))
+    assert marks(*before, Segment(180, True, 1101, 111, 200))[-2:] == [LOST, RETRANSMITTED]
+
+
+def test_an_acknowledgement_of_what_the_capture_missed_asks_for_nothing_unless_it_lies_beyond_all_that_was_sent() -> None:
+    """By the reference: in the first case the other side's number 1101 counts as seen, in the second its word is not trusted."""
+    before = (*opened(), Segment(80, True, 1001, 111, 100), Segment(81, False, 211, 1101, 100))
+    soon = (Segment(82, True, 1201, 311, 1), Segment(82, True, 1101, 311, 100))
+    assert marks(*before, *soon)[-3:] == [LOST, LOST, OUT_OF_ORDER]
+    beyond = [one._replace(acknowledged=999) for one in soon]
+    assert marks(*before[:-1], Segment(81, False, 111, 1101, 100), *beyond)[-2:] == [LOST, RETRANSMITTED]
+
+
 def test_what_was_acknowledged_already_is_repeated() -> None:
     before = (*opened(), Segment(80, True, 1001, 111, 100), Segment(81, False, 111, 1101))
     assert marks(*before, Segment(82, True, 1001, 111, 100))[-1] == RETRANSMITTED
@@ -96,6 +110,8 @@ def test_numbers_go_round() -> None:
     segments = [Segment(number, True, (start + 100 * number) % 2**32, 1, 100) for number in range(5)]
     assert marks(Segment(0, False, 1, start), *segments) == [0] * 6
     assert marks(Segment(0, False, 1, start), segments[0], segments[2], segments[1]._replace(at=2.5))[-2:] == [LOST, OUT_OF_ORDER]
+    # An acknowledgement half way round from what is sent lies before and after it: by the reference that is sent again.
+    assert marks(Segment(0, False, 1, start), Segment(1, True, (start + 2**31 - 100) % 2**32, 1, 100))[-1] == RETRANSMITTED
 
 
 @st.composite

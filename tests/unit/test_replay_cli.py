@@ -14,8 +14,10 @@ import pytest
 from replay import cli
 from replay.campaign import CampaignFailedError
 from replay.campaign_folder import RunMismatchError
+from replay.campaign_job import play_repetition
 from replay.campaign_markers import Channel
 from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, arguments, host_of
+from replay.http.recording import Recording
 from replay.route_model import Route
 from replay.scenario_shape import ScenarioError
 from sidecar.model.faults import UsageFault
@@ -115,6 +117,28 @@ def test_another_scenario_under_the_same_name_is_refused(desk: Desk) -> None:
         run(desk, "--run-id", "exp-1", steps=(click(action="logout"),))
 
 
+def test_another_recording_or_another_engine_under_the_same_name_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = desk.folder / "tried.requests.json"
+
+    def player(*_: object) -> Any:
+        if not file.exists():  # as a browser would make it
+            Recording(scenario="tried", role="tester", parameters={}, requests=(), phases=()).save(file)
+        return play_repetition
+
+    monkeypatch.setattr(cli, "player", player)
+    http = ("--engine", "http", "--requests", str(file), "--run-id", "exp-1")
+    assert run(desk, *http) == 0
+    manifest = json.loads((desk.folder / "out" / "exp-1" / "manifest.json").read_text())
+    assert (manifest["engine"], len(manifest["requests_sha256"])) == ("http", 64)
+    assert run(desk, *http, "--repetitions", "2") == 0
+    with pytest.raises(RunMismatchError, match="--engine http, not browser"):
+        run(desk, "--run-id", "exp-1")
+    Recording(scenario="tried", role="tester", parameters={}, requests=(), phases=(), pace=2.0).save(file)
+    known = manifest["requests_sha256"][:12]
+    with pytest.raises(RunMismatchError, match=rf"another recording of requests \(--requests\) {known}…, not "):
+        run(desk, *http)
+
+
 def test_the_browser_may_reach_the_site_and_what_the_scenario_names(desk: Desk) -> None:
     run(desk)
     assert desk.options[0].hosts == ("site.test", "sso.test")
@@ -130,7 +154,7 @@ def test_a_failing_run_ends_with_its_summary_and_its_evidence(desk: Desk, capsys
     assert "is covered by div" in json.loads((second / "result.json").read_text())["error"]
     told = capsys.readouterr()
     assert "0 of 1 repetitions" in told.out
-    assert "2 attempts failed; their evidence is in the folder failed/" in told.out
+    assert "2 attempts failed; the evidence is in the folder failed/" in told.out
     assert "replay: repetition 1 failed" in told.err
     assert first.name == "repetition-001-attempt-1"
 

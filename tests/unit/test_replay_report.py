@@ -271,6 +271,14 @@ def test_the_sidecars_usage_is_kept_beside_the_run_and_shown(out: Path) -> None:
     assert any("cpu_seconds" in line for line in files.as_csv(runs).splitlines())
 
 
+def test_what_the_sidecar_counts_beyond_the_finished_repetitions_is_told(out: Path) -> None:
+    (out / "down-lan" / USAGE).write_text(json.dumps(usage_answer(list(ACTIONS), 6)))
+    assert not [note for note in notes_of(runs_in(out)) if "figures hold" in note]
+    (out / "down-lan" / USAGE).write_text(json.dumps(usage_answer(list(ACTIONS), 8)))
+    (told,) = [note for note in notes_of(runs_in(out)) if "figures hold" in note]
+    assert told.startswith("down-lan: The sidecar's figures hold 10 actions more, of attempts that failed, were interrupted or")
+
+
 class Away(Sidecar):
     """Does not answer, or answers for some runs only."""
 

@@ -10,39 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay.scenario import load_raw, parse
+from replay.scenario import load_raw
 from replay.scenario_cli import main
 from replay.scenario_import.actions import read_map
-from replay.scenario_import.draft import Imported, RecordingError, below_context
+from replay.scenario_import.draft import RecordingError, below_context
 from replay.scenario_import.files import Wishes, import_file
 from replay.scenario_import.side_tables import ASSERTIONS, side_keys
-from replay.scenario_shape import EXPECT_FIELDS, Scenario
+from replay.scenario_shape import EXPECT_FIELDS
+from tests.support.recordings import QUIET, imported, scenario_of, side, steps
 
 OWN = Path(__file__).parents[1] / "cases" / "recordings"
-QUIET = Wishes(think_s=0)
-
-
-def side(*commands: Any, url: str = "http://xnat.example.org", **more: list[Any]) -> dict[str, Any]:
-    """A project with the test "main" of these commands (name, target, value), and further tests by name."""
-    tests = {"main": commands, **more}
-    return {"id": "1", "version": "2.0", "name": "p", "url": url, "suites": [], "tests": [
-        {"id": name, "name": name, "commands": [
-            one if isinstance(one, dict) else dict(zip(("command", "target", "value"), (*one, "", ""), strict=False))
-            for one in held
-        ]} for name, held in tests.items()
-    ]}  # fmt: skip
-
-
-def imported(tmp_path: Path, recording: Any, suffix: str = ".side", wishes: Wishes = QUIET, name: str = "main") -> Imported:
-    """What becomes of a recording."""
-    file = tmp_path / f"main{suffix}"
-    file.write_text(recording if isinstance(recording, str) else json.dumps(recording), encoding="utf-8")
-    return import_file(file, wishes)[name]
-
-
-def steps(of: Imported) -> list[dict[str, Any]]:
-    """Its steps without what is the same for all."""
-    return [dict(step) for step in of.raw["steps"]]
 
 
 def test_commands_of_selenium_ide_become_steps(tmp_path: Path) -> None:
@@ -159,73 +136,6 @@ def test_a_person_s_name_is_not_kept_either(tmp_path: Path) -> None:
     assert found.raw["parameters"]["user"] == "${env:XNAT_USER}"
 
 
-def recording(*held: dict[str, Any], title: str = "main") -> dict[str, Any]:
-    return {"title": title, "steps": list(held)}
-
-
-def test_steps_of_the_devtools_recorder_become_steps(tmp_path: Path) -> None:
-    found = imported(tmp_path, recording(
-        {"type": "navigate", "url": "http://xnat.example.org/xnat/app/template/Index.vm"},
-        {"type": "click", "selectors": [["aria/Go[role=\"button\"]"], ["#go"], ["#host", ".in"], ["xpath///p"], ["pierce/.in"]]},
-        {"type": "click", "selectors": ["canvas.viewport"], "offsetX": 3, "offsetY": 4, "button": "secondary"},
-        {"type": "keyDown", "key": "Control"}, {"type": "click", "selectors": ["#a"]}, {"type": "keyDown", "key": "a"},
-        {"type": "keyUp", "key": "a"}, {"type": "keyUp", "key": "Control"}, {"type": "keyDown", "key": "PageDown"},
-        {"type": "change", "selectors": ["#file"], "value": "C:\\fakepath\\a.dcm"},
-        {"type": "scroll", "x": 0, "y": 250, "frame": [1, 0]},
-        {"type": "hover", "selectors": ["#b"], "target": "http://xnat.example.org/xnat/VIEWER?a=1"},
-        {"type": "close"},
-        {"type": "waitForElement", "selectors": ["tr"], "count": 3, "timeout": 9000},
-        {"type": "waitForElement", "selectors": ["#x"], "operator": "==", "count": 0},
-    ), ".json")  # fmt: skip
-    assert steps(found)[1:] == [
-        {"step": "click", "name": "click Go", "targets": ["id=go", "aria=Go", "shadow=#host >>> .in", "xpath=//p", "shadow=.in"]},
-        {"step": "click", "targets": ["css=canvas.viewport"], "at": [3, 4], "button": "right"},
-        {"step": "click", "targets": ["id=a"], "hold": "CTRL"},
-        {"step": "press", "keys": "{CTRL+A}"},
-        {"step": "press", "keys": "{PAGE_DOWN}"},
-        {"step": "choose_file", "targets": ["id=file"], "file": "${file}"},
-        {"step": "enter_frame", "targets": ["xpath=(//iframe | //frame)[2]"]},
-        {"step": "enter_frame", "targets": ["xpath=(//iframe | //frame)[1]"]},
-        {"step": "scroll_to", "y": 250},
-        {"step": "tab", "path": "/VIEWER$"},
-        {"step": "hover", "targets": ["id=b"]},
-        {"step": "close_tab"},
-        {"step": "tab", "which": "first"},
-        {"step": "wait", "timeout_s": 9.0, "expect": [{"kind": "rows", "targets": ["css=tr"], "at_least": 3}]},
-        {"step": "wait", "expect": [{"kind": "absent", "targets": ["id=x"]}]},
-    ]
-
-
-@pytest.mark.parametrize(
-    ("step", "words"),
-    [
-        (
-            {"type": "waitForExpression", "expression": "1"},
-            "step 1 (waitForExpression): cannot be played: a script is not evaluated",
-        ),
-        ({"type": "customStep", "name": "x"}, "step 1 (customStep): cannot be played: it belongs to a program of its own"),
-        (
-            {"type": "click", "selectors": [["aria/a", "#b"]]},
-            "step 1 (click): cannot be played: it has no selector that can be played",
-        ),
-        ({"type": "keyDown", "key": "AudioVolumeUp"}, "there is no key 'AudioVolumeUp'"),
-        ({"type": "dance"}, "it is no step of the Recorder"),
-    ],
-)
-def test_what_the_recorder_has_and_cannot_be_played_is_named(tmp_path: Path, step: dict[str, Any], words: str) -> None:
-    (lost,) = imported(tmp_path, recording(step), ".json").lost
-    assert words in str(lost)
-
-
-def test_letters_pressed_in_a_password_field_are_left_out(tmp_path: Path) -> None:
-    found = imported(tmp_path, recording(
-        {"type": "click", "selectors": ["#password"]}, *({"type": "keyDown", "key": letter} for letter in "pQ7"),
-        {"type": "keyDown", "key": "Enter"},
-    ), ".json")  # fmt: skip
-    assert [step.get("keys") for step in steps(found)] == [None, "{ENTER}"]
-    assert len([one for one in found.remarks if "a letter of a credential is left out" in str(one)]) == 3
-
-
 @pytest.mark.parametrize(
     ("commands", "wanted"),
     [
@@ -247,10 +157,6 @@ def test_actions_are_told_by_the_catalogue_and_the_shipped_scenarios(
     assert list(scenario_of(found).actions()) == wanted
 
 
-def scenario_of(found: Imported) -> Scenario:
-    return parse(found.raw, "test.json")
-
-
 def test_a_map_gives_and_takes_actions(tmp_path: Path) -> None:
     wishes = Wishes(think_s=0, actions=read_map(["2=upload,1=-"]))
     found = imported(tmp_path, side(("open", "/app"), ("click", "id=a")), wishes=wishes)
@@ -260,45 +166,6 @@ def test_a_map_gives_and_takes_actions(tmp_path: Path) -> None:
             imported(tmp_path, side(("open", "/app")), wishes=Wishes(actions=read_map(given_map)))
     with pytest.raises(RecordingError, match="is no STEP=ACTION"):
         read_map(["login"])
-
-
-def marker(action: str, action_id: str, phase: str, seconds: float, **attrs: int) -> dict[str, Any]:
-    ns = round(seconds * 1e9)
-    return {"action": action, "action_id": action_id, "phase": phase, "wall_ns": 10**18 + ns, "mono_ns": ns, "attrs": attrs}
-
-
-def lines(*rows: dict[str, Any]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def test_markers_become_the_shipped_steps_with_their_gaps_as_pauses(tmp_path: Path) -> None:
-    text = lines(
-        {"type": "hello", "session": "s1-session"},
-        {"type": "markers", "items": [marker("page_load", "a", "begin", 1), marker("page_load", "a", "end", 2)]},
-        {"type": "markers", "items": [marker("login", "b", "begin", 8), marker("login", "b", "end", 9)]},
-        marker("filter_search", "c", "begin", 10), marker("filter_search", "c", "cancel", 11),
-        marker("scroll", "d", "begin", 19), marker("scroll", "d", "end", 21, ticks=40), marker("annotate", "e", "begin", 30),
-        marker("annotate", "e", "end", 31),
-    )  # fmt: skip
-    found = imported(tmp_path, text, ".jsonl")
-    played = steps(found)
-    assert [step["step"] for step in played] == ["open", "type", "type", "click", "wheel", "unsupported"]
-    assert [step.get("action") for step in played] == ["page_load", None, None, "login", "scroll", None]
-    assert [step["think"]["seconds"] for step in played[1:]] == [2.0, 2.0, 2.0, 10.0, 9.0]
-    assert (played[4]["notches"], played[4]["notches_per_s"]) == (40, 20.0)
-    assert found.raw["parameters"] == {"user": "${env:XNAT_USER}", "password": "${env:XNAT_PASSWORD}", "pace": 1}
-    said = "\n".join(map(str, found.remarks))
-    assert "the way that each was turned is not known" in said
-    assert "step 4 (annotate): cannot be played: no shipped scenario plays it" in said
-
-
-def test_rows_of_actions_are_markers_too_and_a_session_is_chosen(tmp_path: Path) -> None:
-    row = {"action": "login", "action_id": "a", "start_ns": 5, "duration_ns": 10**9, "outcome": "completed", "session": "one"}
-    rows = lines(row, {**row, "session": "two"}, {**row, "action_id": "b", "outcome": "cancelled", "session": "two"})
-    with pytest.raises(RecordingError, match="holds 2 sessions: choose one with --session: one, two"):
-        imported(tmp_path, rows, ".jsonl")
-    found = imported(tmp_path, rows, ".jsonl", Wishes(session="two"))
-    assert scenario_of(found).actions() == ("login",)
 
 
 @pytest.mark.parametrize(

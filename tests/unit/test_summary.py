@@ -69,8 +69,8 @@ def test_the_table_shows_units_and_what_a_reader_must_know() -> None:
     assert "1.25 MB/s" in download
     assert "12.5 kB/s" in download
     assert download.endswith(" 4")
-    assert "3 attempts failed" in text
-    assert "2 repetitions do not count because the route changed" in text
+    assert "3 attempts failed; the evidence is in" in text
+    assert "because the route changed: 2 repetitions, in discarded/" in text
     assert "Route: 10.0.0.1 * 10.0.0.2" in text
 
 

@@ -14,6 +14,7 @@ from replay.campaign_markers import Channel
 from replay.campaign_patience import Limits
 from replay.player import NO_ACTION
 from replay.results import Repetition
+from replay.route_model import Route, RouteTraceError, RouteUnstableError
 from replay.upload.clean_up import clean_up
 from replay.upload.exam_upload import ExamUpload, How
 from replay.upload.faults import ExamError, NotOursError, SiteAnswerError, SiteFullError, UploadIncompleteError
@@ -21,7 +22,7 @@ from replay.upload.ledger import LEDGER, Entry, Ledger
 from replay.upload.schedule import Burst, schedule
 from replay.upload.uploader import Tools, Uploader
 from sidecar.model.faults import Fault
-from tests.support.campaign_fakes import Notes
+from tests.support.campaign_fakes import DETOUR, HOME, Notes
 from tests.support.replay_fakes import FakeTime
 from tests.support.upload_fakes import FakeMarkers, FakeSite, FakeSource, an_exam, gone
 
@@ -168,19 +169,29 @@ class Runs:
         self.time = FakeTime()
         self.notes = Notes()
         self.bursts: Sequence[Burst] = schedule(4, bursts=2, every_s=3600, variation=0, seed=1)
+        self.routes: list[tuple[str | None, ...] | Fault] = []
+        self.route_changes = 10
 
     def run(self) -> None:
         manifest = Manifest(
             run="run", setup="lan", scenario="upload", role="uploader", scenario_sha256="", parameters={}, seed=1,
             site="http://site.test", host="site.test", users=1, capture=False, repetitions=2, markers="none", created_ns=1,
         )  # fmt: skip
-        with opened_run(self.out, manifest) as folder:
+        with opened_run(self.out, manifest, one_route=False) as folder:
             tools = Tools(
                 site=self.site, sender=None, source=self.source, progress=self.notes, clock=self.time.clock(), versions={},
                 channel=Channel("none", token="", outbox=folder.outbox, say=self.notes.say),
+                trace=self.trace,
             )  # fmt: skip
             ledger = Ledger(folder.path / LEDGER)
-            Uploader(project="UP", bursts=self.bursts, how=How(), folder=folder, ledger=ledger, tools=tools).run()
+            Uploader(project="UP", bursts=self.bursts, how=How(), folder=folder, ledger=ledger, tools=tools,
+                     route_changes=self.route_changes).run()  # fmt: skip
+
+    def trace(self, _method: str) -> Route:
+        hops = self.routes.pop(0) if self.routes else HOME
+        if isinstance(hops, Fault):
+            raise hops
+        return Route(hops, "udp", 1)
 
     def burst(self, number: int) -> Repetition:
         return Repetition.load(self.out / f"run/repetition-{number:03d}")
@@ -190,6 +201,36 @@ class Runs:
 
     def sent(self) -> list[str]:
         return [one.removeprefix("send TM-run-") for one in self.site.did if one.startswith("send")]
+
+
+def test_a_change_of_the_route_is_noted_and_nothing_is_sent_twice(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    away = RouteTraceError("nobody answered", "look at the network")
+    away.retry = True
+    runs.routes = [HOME, away, DETOUR]
+    runs.bursts = schedule(3, bursts=3, every_s=3600, variation=0, seed=1)
+    runs.run()
+    assert [runs.burst(number).route for number in (1, 2, 3)] == [1, 1, 2]
+    manifest = json.loads((runs.out / "run/manifest.json").read_text())
+    assert [one["hops"] for one in manifest["routes"]] == [list(HOME), list(DETOUR)]
+    assert [said for said in runs.notes.said if "route" in said] == [
+        "the route of burst 2 is not known (nobody answered)",
+        "the route changed from 10.0.0.1 10.0.0.2 to 10.0.0.1 10.0.9.9 10.0.0.2 before burst 3: those before are not like it",
+    ]
+    sent = runs.sent()
+    runs.run()
+    assert (runs.sent(), len(set(sent))) == (sent, len(sent)), "bursts on an earlier route stay finished"
+
+
+def test_a_route_that_changes_too_often_ends_the_run_before_a_burst(tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    runs.route_changes = 0
+    runs.routes = [HOME, DETOUR]
+    with pytest.raises(RouteUnstableError, match="changed 1 times"):
+        runs.run()
+    assert len(list(runs.out.glob("run/repetition-*"))) == 1
+    runs.run()
+    assert len(list(runs.out.glob("run/repetition-*"))) == 2
 
 
 def test_bursts_keep_their_distance_and_each_is_a_result(tmp_path: Path) -> None:

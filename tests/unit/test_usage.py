@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sidecar.analysis.join import Curve
 from sidecar.analysis.load import load, quiet
-from sidecar.analysis.summary import mean_interval, percentile, spread, student_quantile
+from sidecar.analysis.summary import mean_interval, percentile, spread, student_quantile, student_tail
 from sidecar.analysis.usage import usage_table
 from sidecar.model.records import Action, ActionUsage, Outcome, Session, Source
 
@@ -88,6 +88,12 @@ def test_percentiles_are_those_of_the_textbook() -> None:
 )
 def test_students_quantile_agrees_with_the_printed_tables(freedom: int, quantile: float) -> None:
     assert student_quantile(0.95, freedom) == pytest.approx(quantile, rel=0.005)
+
+
+@pytest.mark.parametrize("freedom", [1, 1.01, 1.5, 2, 2.9, 3, 4.7, 30])
+def test_beyond_a_quantile_lies_what_it_says(freedom: float) -> None:
+    """Degrees of freedom of a comparison are fractions, and with two restarts few."""
+    assert student_tail(student_quantile(0.95, freedom), freedom) == pytest.approx(0.05, rel=0.005)
 
 
 def test_the_interval_covers_the_true_mean_about_as_often_as_it_promises() -> None:

@@ -168,7 +168,7 @@ def test_the_failure_of_one_user_does_not_stop_the_others(desk: Desk, capsys: py
     summary = json.loads((desk.run_folder / "summary.json").read_text())
     assert [(row["action"], row["count"]) for row in summary["rows"]] == [("login", 2), ("session", 2)]
     told = capsys.readouterr()
-    assert "1 sessions of users failed; they are in no row" in told.out
+    assert "1 session of users failed, and in no row" in told.out
     assert "user 2 failed at step 2 (log in)" in told.err
 
 

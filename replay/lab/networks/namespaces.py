@@ -14,7 +14,7 @@ from pathlib import Path
 
 from replay.lab.command import Run, must
 from replay.lab.faults import LabFault
-from replay.lab.pids import identify
+from replay.lab.pids import ends_within, identify
 
 _FOLDER = Path("/run/netns")
 _CLONE_NEWNET = 0x40000000
@@ -119,10 +119,8 @@ class Namespaces:
                 with suppress(ProcessLookupError):
                     os.kill(identity.pid, number)
             deadline = time.monotonic() + grace_s
-            while any(identify(identity.pid) == identity for identity in found):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.02)
+            for identity in found:
+                ends_within(identity, deadline - time.monotonic())
 
 
 def _set(handle: int, name: str) -> None:

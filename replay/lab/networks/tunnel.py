@@ -13,6 +13,7 @@ from replay.lab.networks.certificates import TUNNEL_KEY, Certificate, self_signe
 from replay.lab.networks.launch import launch
 from replay.lab.networks.topology import TUNNEL_DEVICE, Tunnel
 from replay.lab.pids import PidFile
+from replay.lab.watching import watched
 
 CIPHER = "AES-256-CBC"
 DIGEST = "SHA256"
@@ -62,8 +63,19 @@ def start(run: Run, folder: Path, tunnel: Tunnel, *, client: str, gateway: str) 
 
 def _await_up(end: PidFile, log: Path) -> None:
     deadline = time.monotonic() + _READY_S
-    while _UP not in (said := log.read_text(encoding="utf-8", errors="replace")):
-        if end.living() is None or time.monotonic() > deadline:
-            last = "; ".join(said.splitlines()[-3:])
-            raise LabFault(f"OpenVPN's {end.path.stem} did not come up ({last})", "mend what its last lines say and try again")
-        time.sleep(0.05)
+    identity = end.living()
+    if identity is not None:
+        with watched(log, identity) as wait:
+            while not _is_up(log) and end.living() and (left := deadline - time.monotonic()) > 0:
+                wait(left)
+    if not _is_up(log):
+        last = "; ".join(_said(log).splitlines()[-3:])
+        raise LabFault(f"OpenVPN's {end.path.stem} did not come up ({last})", "mend what its last lines say and try again")
+
+
+def _is_up(log: Path) -> bool:
+    return _UP in _said(log)
+
+
+def _said(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")

@@ -31,6 +31,7 @@ class WebSession:
     csrf: str
     user: str | None
     used_s: float
+    timeout_s: float = SESSION_TIMEOUT_S
     wanted: str = ""
 
 
@@ -62,7 +63,10 @@ def csrf_refused(*, method: str, path: str, user_agent: str, expected: str, give
 
 
 class Sessions:
-    """All web sessions; the oldest go first when there are too many. Thread-safe."""
+    """All web sessions; the oldest go first when there are too many. Thread-safe.
+
+    `timeout_s` is the site's preference sessionTimeout: it goes for sessions that begin from then on.
+    """
 
     def __init__(self, monotonic: Callable[[], float], timeout_s: float = SESSION_TIMEOUT_S) -> None:
         self._monotonic = monotonic
@@ -73,7 +77,12 @@ class Sessions:
     def open(self, user: str | None, wanted: str = "") -> WebSession:
         """Begins a session with a fresh id."""
         session = WebSession(
-            id=secrets.token_hex(16).upper(), csrf=str(uuid.uuid4()), user=user, used_s=self._monotonic(), wanted=wanted
+            id=secrets.token_hex(16).upper(),
+            csrf=str(uuid.uuid4()),
+            user=user,
+            used_s=self._monotonic(),
+            timeout_s=self.timeout_s,
+            wanted=wanted,
         )
         with self._lock:
             self._sessions[session.id] = session
@@ -89,7 +98,7 @@ class Sessions:
             if session is None:
                 return None
             now = self._monotonic()
-            if now - session.used_s > self.timeout_s:
+            if now - session.used_s > session.timeout_s:
                 del self._sessions[session_id]
                 return None
             session.used_s = now
@@ -106,8 +115,9 @@ class Sessions:
         found: dict[str, list[str]] = {}
         with self._lock:
             self._drop_old()
+            now = self._monotonic()
             for session in self._sessions.values():
-                if session.user is not None:
+                if session.user is not None and now - session.used_s <= session.timeout_s:
                     found.setdefault(session.user, []).append(session.id)
         return found
 
@@ -115,7 +125,7 @@ class Sessions:
         now = self._monotonic()
         while self._sessions:
             oldest = next(iter(self._sessions.values()))
-            if len(self._sessions) <= MAX_SESSIONS and now - oldest.used_s <= self.timeout_s:
+            if len(self._sessions) <= MAX_SESSIONS and now - oldest.used_s <= oldest.timeout_s:
                 break
             del self._sessions[oldest.id]
 

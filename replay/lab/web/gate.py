@@ -151,7 +151,7 @@ class Gate:
         elif session is not None and session.id and g.get("new_session"):
             response.headers.add("Set-Cookie", f"{COOKIE}={session.id}; Path={place}; HttpOnly")
         if session is not None and session.id:
-            value = f"{time.time_ns() // 1_000_000},{round(self._sessions.timeout_s * 1000)}"
+            value = f"{time.time_ns() // 1_000_000},{round(session.timeout_s * 1000)}"
             # Written by hand: the quotes and the bare comma are what pages and clients take apart.
             response.headers.add("Set-Cookie", f'SESSION_EXPIRATION_TIME="{value}"; Path={place}')
             response.headers.setdefault("Cache-Control", "no-store")

@@ -1,5 +1,6 @@
 """Sessions, users, tokens and site facts over REST: what clients and the sidecar ask before they trust a cookie."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,6 +13,8 @@ from replay.lab.web.errors import Refused
 from replay.lab.web.gate import Gate, user_name, web_session
 
 VERSION = "1.9.3.6"
+_INTERVAL = re.compile(r"(\d{1,6}) (second|minute|hour)s?")
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 
 
 class SessionRoutes:
@@ -55,6 +58,7 @@ class SessionRoutes:
         add("/xapi/siteConfig/buildInfo", view_func=self.build_info)
         add("/xapi/siteConfig/uptime", view_func=self.uptime)
         add("/xapi/siteConfig/<name>", view_func=self.site_value)
+        add("/xapi/siteConfig", view_func=self.configure, methods=["POST"])
         add("/xapi/plugins", view_func=self.plugins)
         return routes
 
@@ -210,12 +214,24 @@ class SessionRoutes:
             "siteUrl": request.host_url.rstrip("/") + self._gate.path_of(""),
             "siteHome": "/app/template/Index.vm",
             "siteLogoPath": "",
-            "sessionTimeout": "15 minutes",
+            "sessionTimeout": interval_text(self._sessions.timeout_s),
             "requireLogin": "true",
         }
         if name not in values:
             raise Refused(404, f"There is no site preference {name}.")
         return replies.text(values[name])
+
+    def configure(self) -> Response:
+        """Sets site preferences, for administrators: of those there is one here, how long a session lives unused."""
+        if not self._accounts.is_admin(user_name()):
+            raise Refused(403, "Only administrators may change site preferences.")
+        values = request.get_json(silent=True)
+        wanted = values["sessionTimeout"] if isinstance(values, dict) and set(values) == {"sessionTimeout"} else None
+        interval = _INTERVAL.fullmatch(str(wanted))
+        if interval is None:
+            raise Refused(400, 'Send {"sessionTimeout": "15 minutes"}: no other preference can be changed here.')
+        self._sessions.timeout_s = int(interval[1]) * _SECONDS[interval[2]]
+        return replies.text("")
 
     def plugins(self) -> Response:
         """The plugins: the viewer."""
@@ -225,6 +241,12 @@ class SessionRoutes:
     def _own_or_admin(self, name: str) -> None:
         if name != user_name() and not self._accounts.is_admin(user_name()):
             raise Refused(403, "Only administrators may ask about other users.")
+
+
+def interval_text(seconds: float) -> str:
+    """As site preferences are written: `15 minutes`, `20 seconds`."""
+    whole = round(seconds)
+    return f"{whole // 60} minutes" if whole % 60 == 0 else f"{whole} seconds"
 
 
 def _user_row(number: int, name: str) -> dict[str, str]:

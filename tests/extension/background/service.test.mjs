@@ -89,7 +89,7 @@ test("a marker goes from a page to the sidecar, once, with the clocks compared b
   const service = await background(fakeBrowser({ managed: POLICY, origins: GRANTED }));
   const port = await page(service);
   assert.equal(port.state.recording, true);
-  assert.ok(port.state.rules.actions.some((one) => one.name === "scroll" && one.dom));
+  assert.ok(port.state.rules.actions.scroll && port.state.rules.inputs.wheel);
   await act(port);
   const stored = sidecar.markers(live(service));
   assert.deepEqual(stored.map((one) => [one.seq, one.phase, one.offset_ns]), [[1, "begin", 0], [2, "end", 0]]);
@@ -345,6 +345,26 @@ test("while a page is open there is a sign of life every 20 s; without one the s
   assert.ok(browser.held.awake <= 4);
 });
 
+test("a bound that is wide because the first pings were slow is narrowed soon", async () => {
+  const service = await background(fakeBrowser({ managed: POLICY, origins: GRANTED }));
+  sidecar.late_ms = 80;
+  await page(service);
+  assert.ok(service.offset.error_ms >= 40);
+  sidecar.late_ms = 2;
+  await pass(1000);
+  assert.ok(service.offset.error_ms < 1.1, `after a second, not ${service.offset.error_ms}`);
+  assert.equal(sidecar.pings, 11);
+  await pass(15_000);
+  assert.equal(sidecar.pings, 11, "narrow: nothing more before the regular sign of life");
+});
+
+test("a way that is always long is not asked all the time", async () => {
+  sidecar.late_ms = 200;
+  await page(await background(fakeBrowser({ managed: POLICY, origins: GRANTED })));
+  await pass(19_000);
+  assert.equal(sidecar.pings, 8 + 4 * 3);
+});
+
 test("a silent sidecar is left and dialled again", async () => {
   const service = await background(fakeBrowser({ managed: POLICY, origins: GRANTED }));
   await page(service);
@@ -380,7 +400,7 @@ test("with the permission the browser ends downloads, with their bytes; a broken
   let changed;
   browser.watchDownloads = (...listeners) => ([created, changed] = listeners) && true;
   const service = await background(browser);
-  service.watchDownloads();
+  service.watchFiles();
   const port = await page(service);
   assert.equal(port.state.downloads, true);
   for (const [id, state] of [[5, "complete"], [6, "interrupted"]]) {
@@ -407,7 +427,7 @@ test("without it the site's answers end downloads, if they may be seen; an error
   let over;
   browser.watchRequests = (...listeners) => ([begun, over] = listeners) && true;
   const service = await background(browser);
-  service.watchDownloads();
+  service.watchFiles();
   const port = await page(service);
   for (const [requestId, statusCode] of [["5", 200], ["6", 500]]) {
     const one = action("download");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { webcrypto } from "node:crypto";
 import { parse } from "./dom.mjs";
-import { catalogue, loadPage, readText } from "./load.mjs";
+import { loadPage, readText, rules } from "./load.mjs";
 
 class Target {
   constructor() {
@@ -20,7 +20,7 @@ class Target {
   }
 }
 
-function page({ fixture = "fork.html", path = "/xnat/VIEWER", recording = true, throwing = false } = {}) {
+function page({ fixture = "fork.html", path = "/xnat/VIEWER", recording = true, throwing = false, navigation = [] } = {}) {
   const root = parse(readText(`fixtures/${fixture}`));
   const document = Object.assign(new Target(), {
     readyState: "loading", hidden: false, referrer: "",
@@ -36,7 +36,7 @@ function page({ fixture = "fork.html", path = "/xnat/VIEWER", recording = true, 
   const hear = [];
   const timers = [];
   const world = { now: 900, observers: 0, frames: 0 };
-  const state = { type: "state", recording, context_path: "/xnat", rules: { version: 1, actions: catalogue }, open: [] };
+  const state = { type: "state", recording, context_path: "/xnat", rules: rules(), open: [] };
   const browser = {
     connect: () => {
       if (world.gone) throw new Error("Extension context invalidated.");
@@ -46,13 +46,13 @@ function page({ fixture = "fork.html", path = "/xnat/VIEWER", recording = true, 
   const globals = {
     browser, document, window, crypto: webcrypto, location: { origin: "https://x.test", pathname: path },
     addEventListener: window.addEventListener.bind(window), removeEventListener: window.removeEventListener.bind(window),
-    performance: { now: () => world.now, timeOrigin: 5000, getEntriesByType: () => [] },
+    performance: { now: () => world.now, timeOrigin: 5000, getEntriesByType: () => navigation },
     PerformanceObserver: class {
       observe() { world.observers += 1; }
       disconnect() { world.observers -= 1; }
       takeRecords() { return []; }
     },
-    setTimeout: (work, ms) => timers.push({ work, ms }), clearTimeout: () => {}, requestAnimationFrame: () => (world.frames += 1),
+    setTimeout: (work, ms) => timers[timers.push({ work, ms }) - 1], clearTimeout: (timer) => timers.includes(timer) && timers.splice(timers.indexOf(timer), 1), requestAnimationFrame: () => (world.frames += 1),
   }; // prettier-ignore
   window.parent = window;
   Object.assign(globals, { self: window, top: window });
@@ -95,6 +95,38 @@ test("a native wheel is one scroll; a marker has the closed list of fields; one 
   assert.deepEqual([begin.wall_ms, end.wall_ms, end.mono_ms, end.attrs.ticks], [6000, 6040, 1040, 2]);
 });
 
+test("a page that is loaded costs the page one message and one timer at a time; to leave it costs one message and no timer", () => {
+  const navigation = { type: "navigate", redirectCount: 0, responseStatus: 200, loadEventEnd: 0 };
+  const { window, document, said, timers, pass, world, target, root } = page({ fixture: "session.html", path: "/xnat/data/experiments/E", navigation: [navigation] });
+  root.querySelector("#search_tabs")?.setAttribute("id", "");
+  navigation.loadEventEnd = 300;
+  window.fire("load", { timeStamp: 300 });
+  assert.equal(timers.length, 1);
+  world.now = 1900;
+  pass();
+  assert.deepEqual(said.map(({ type }) => type), ["hello", "items"]);
+  assert.deepEqual(markers(said).map(({ phase, wall_ms }) => [phase, wall_ms]), [["begin", 5000], ["end", 5300]]);
+  document.fire("mousedown", { target: target("#view"), timeStamp: 2000 });
+  window.fire("pagehide", { timeStamp: 2010 });
+  document.hidden = true;
+  document.fire("visibilitychange");
+  assert.deepEqual([said.length, timers.length], [3, 0]);
+  assert.deepEqual(markers(said).slice(2).map(({ action, phase }) => [action, phase]), [["open_viewer", "begin"]]);
+});
+
+test("a click that nothing comes of plans no work; a key that is held is one note", () => {
+  const { document, timers, pass, target, world, said } = page({ path: "/xnat/elsewhere" });
+  pass();
+  assert.equal(timers.length, 0);
+  document.fire("click", { target: target("#canvas"), timeStamp: 1500 });
+  document.fire("keydown", { key: "Enter", target: target("#canvas"), timeStamp: 1600 });
+  assert.equal(timers.length, 0);
+  for (let t = 2000; t < 2500; t += 50) document.fire("keydown", { key: "ArrowDown", target: target("#canvas"), timeStamp: t });
+  assert.equal(timers.length, 1);
+  for (world.now = 3000; world.now < 6000; world.now += 1500) pass();
+  assert.equal(markers(said).find(({ action, phase }) => action === "scroll" && phase === "end").attrs.ticks, 10);
+});
+
 test("typing is not looked at: no key but those of the rules is noted", () => {
   const { document, timers, target } = page();
   const planned = timers.length;
@@ -130,6 +162,17 @@ test("resumed on a page that was there already: no page load is invented", () =>
   pass();
   pass();
   assert.deepEqual(markers(said), []);
+});
+
+test("a page that was loaded again and is not given any more is a logout, whatever the referrer is", () => {
+  const reloaded = { type: "reload", redirectCount: 1, responseStatus: 200, loadEventEnd: 0 };
+  const told = [reloaded, { ...reloaded, redirectCount: 0 }].map((one) => {
+    const { said, pass, world } = page({ fixture: "session.html", path: "/xnat/app/template/Login.vm", navigation: [one] });
+    world.now = 5000;
+    for (let turn = 0; turn < 3; turn += 1) pass();
+    return markers(said).filter(({ action }) => action === "logout").map(({ phase }) => phase);
+  });
+  assert.deepEqual([told[0][0], told[1].length], ["begin", 0]);
 });
 
 test("a flood of what comes often is not listened to for a while, and that is counted", () => {

@@ -1,11 +1,14 @@
 // Loads the page side's classic scripts into a world of their own and gives what they export.
 import { readFileSync } from "node:fs";
 import vm from "node:vm";
+import { pageRules } from "../../../extension/lib/page_rules.js";
 
 const ROOT = new URL("../../../", import.meta.url);
 const FILES = ["rules", "evidence", "viewer", "endings", "tagger", "port"];
 
 export const catalogue = JSON.parse(readFileSync(new URL("sidecar/model/catalogue.json", ROOT), "utf8")).actions.map(({ name, dom }) => ({ name, dom }));
+
+export const rules = (actions = catalogue) => structuredClone(pageRules({ version: 1, actions }));
 
 export function load(globals = {}) {
   const context = vm.createContext({ URL, structuredClone, ...globals });

@@ -1,14 +1,14 @@
 // Plays a recorded sequence (tests/extension/cases/*.json) against the real rules and the tagger, as content.js feeds them.
 import { parse } from "./dom.mjs";
-import { catalogue, load, readText } from "./load.mjs";
+import { load, readText, rules as compiled } from "./load.mjs";
 
 const ECHO = /cornerstone/i;
 
 export class Player {
-  constructor({ page = "session.html", origin = 0, rules = catalogue } = {}) {
+  constructor({ page = "session.html", origin = 0, rules = compiled() } = {}) {
     this.own = load();
     this.root = parse(readText(`fixtures/${page}`));
-    this.rules = this.own.compileRules(rules, () => true);
+    this.rules = rules;
     this.told = [];
     this.ids = 0;
     this.time = 0;

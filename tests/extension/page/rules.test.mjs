@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { CONTENT_FILES } from "../../../extension/lib/sites.js";
 import { parse } from "./dom.mjs";
-import { catalogue, load, readText } from "./load.mjs";
+import { fitting, pageRules } from "../../../extension/lib/page_rules.js";
+import { load, readText, rules } from "./load.mjs";
 
 const own = load();
 
@@ -25,7 +27,7 @@ test("path patterns mean what they mean in Python", () => {
     ["/app/template/*.vm", "/app/template/Index.vm", true],
     ["/a.b", "/axb", false],
   ]) {
-    assert.equal(own.patterns([pattern])(path), wanted, `${pattern} ${path}`);
+    assert.equal(fitting({ paths: [pattern] })(path), wanted, `${pattern} ${path}`);
   }
 });
 
@@ -46,31 +48,29 @@ test("the path below the context path, as configured or as XNAT's own first segm
 });
 
 test("every action of the catalogue compiles, and every selector of it is one", () => {
-  const seen = [];
-  const rules = own.compileRules(catalogue, (selector) => {
-    parse("<body></body>").querySelector(selector); // throws for what is none
-    seen.push(selector);
-    return true;
-  });
-  assert.equal(rules.bad, 0);
-  assert.equal(rules.actions.size, 11);
+  const compiled = rules();
+  assert.deepEqual([compiled.bad, Object.keys(compiled.actions).length], [0, 11]);
+  const seen = Object.values(compiled.inputs).flatMap(({ any, entries }) => [any, ...entries.flatMap((one) => [one.selector, one.present, one.when?.selector])]).filter(Boolean);
+  for (const selector of seen) parse("<body></body>").querySelector(selector); // throws for what is none
   assert.ok(seen.length > 15);
 });
 
 test("rules of a policy that cannot be used are left out and counted; an action can be switched off", () => {
   const end = [{ by: "navigation", paths: ["/**"] }];
-  const rules = own.compileRules(
-    [
-      { name: "login", dom: { begin: [{ on: "click", selector: "a[" }, { on: "click", selector: "a" }], end, at_most_ms: 1 } },
-      { name: "logout", dom: { begin: [{ on: "click", selector: "a" }] } },
-      { name: "play", dom: null },
-      { name: "scroll", dom: { begin: [], end, at_most_ms: 1 } },
-      null,
-    ],
-    (selector) => selector !== "a[",
-  );
-  assert.deepEqual([[...rules.actions.keys()], rules.bad], [["login"], 4]);
-  assert.equal(own.compileRules("nonsense").actions.size, 0);
+  const actions = [
+    { name: "login", dom: { begin: [{ on: "click", selector: "a[" }, { on: "click", selector: "a" }], end, at_most_ms: 1 } },
+    { name: "logout", dom: { begin: [{ on: "click", selector: "a" }] } },
+    { name: "play", dom: null },
+    { name: "scroll", dom: { begin: [], end, at_most_ms: 1 } },
+    null,
+  ];
+  const compiled = rules(actions);
+  assert.deepEqual([Object.keys(compiled.actions), compiled.bad], [["login"], 3]);
+  const root = parse("<a id=x></a>");
+  const click = { target: root.querySelector("#x"), button: 0, detail: 1 };
+  for (let turn = 0; turn < 2; turn += 1) assert.equal(own.matchInput(compiled, "click", click, root).length, 1, "what can be used is");
+  assert.equal(compiled.bad, 4);
+  assert.equal(Object.keys(pageRules({ version: 1, actions: "nonsense" }).actions).length, 0);
 });
 
 test("of a request nothing is kept but its path without the query, the format that it asks for, times and numbers", () => {
@@ -95,11 +95,8 @@ test("what the viewers are asked: slices, state, place", () => {
   assert.equal(own.scanOf("/dicom-web/studies/1/series/2/instances/3/frames/1"), "/dicom-web/studies/1/series/2");
 });
 
-test("the page side, without its comments, is at most a third of Faro's web SDK", () => {
-  const text = ["lib/browser_page", "lib/rules", "lib/evidence", "lib/viewer", "lib/endings", "lib/tagger", "lib/port", "content"]
-    .map((name) => readFileSync(new URL(`../../../extension/${name}.js`, import.meta.url), "utf8"))
-    .join("")
-    .replaceAll(/^\s*(\/\/|\/?\*).*\n/gm, "");
+test("the page side, as it is loaded, is at most a third of Faro's web SDK", () => {
+  const text = CONTENT_FILES.map((name) => readFileSync(new URL(`../../../extension/${name}`, import.meta.url), "utf8")).join("");
   const size = gzipSync(text, { level: 9 }).length;
   assert.ok(size <= 13400, `${size} bytes`);
 });

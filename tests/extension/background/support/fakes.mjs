@@ -33,6 +33,9 @@ export class FakeSidecar {
   /** Message to answer a hello with, and the code to close with after it. */
   refusal = null;
   mute = false;
+  /** So long a ping is on its way, there and back alike. */
+  late_ms = 0;
+  pings = 0;
 
   dial = () => {
     const socket = { readyState: 0, send: (text) => this.#heard(socket, JSON.parse(text)), close: (code = 1005) => this.#close(socket, code) };
@@ -76,7 +79,9 @@ export class FakeSidecar {
       this.last.set(message.session, last);
       this.#say(socket, { type: "welcome", session: message.session, role: null, last_seq: last, time_ns: 1 });
     } else if (message.type === "ping") {
-      this.#say(socket, { type: "pong", t0_ns: message.t0_ns, t1_ns: message.t0_ns, t2_ns: message.t0_ns });
+      this.pings += 1;
+      const [t0_ns, met_ns] = [message.t0_ns - this.late_ms * 1e6, message.t0_ns - (this.late_ms / 2) * 1e6]; // time stands still here
+      this.#say(socket, { type: "pong", t0_ns, t1_ns: met_ns, t2_ns: met_ns });
     } else {
       const stored = this.stored.get(socket.session) ?? new Map();
       this.stored.set(socket.session, stored);

@@ -1,4 +1,4 @@
-// The top bar: menus that open on click, the requests that XNAT's top bar makes on every page, the countdown to logout.
+// The top bar: menus that open on click, the requests that XNAT's top bar makes on every page.
 'use strict';
 (() => {
   const nav = document.getElementById('main_nav');
@@ -38,24 +38,4 @@
   list('accessible=true&users=true', document.getElementById('my-projects')).catch(ignore);
   list('favorite=true', null).catch(ignore);
   fetch(`${serverRoot}/data/search/saved?format=json`).catch(ignore);
-
-  const expiry = () => {
-    const cookie = document.cookie.match(/SESSION_EXPIRATION_TIME="?(\d+),(\d+)"?/);
-    return cookie ? Number(cookie[1]) + Number(cookie[2]) : null;
-  };
-  const clock = document.getElementById('timeLeft');
-  setInterval(() => {
-    const end = expiry();
-    if (end === null) return;
-    const left = Math.round((end - Date.now()) / 1000);
-    if (left <= 0) {
-      location.href = `${serverRoot}/app/template/Login.vm`;
-      return;
-    }
-    clock.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, '0')}`;
-  }, 1000);
-  document.querySelector('.renew-session').addEventListener('click', (event) => {
-    event.preventDefault();
-    fetch(`${serverRoot}/xapi/siteConfig/buildInfo`).catch(ignore);
-  });
 })();

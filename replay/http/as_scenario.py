@@ -1,0 +1,62 @@
+"""A recording of requests as a scenario of its own: for what was imported from an archive."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from replay.http.recording import Recording, Request
+from replay.scenario_shape import Scenario, Step
+
+_REFERENCE = re.compile(r"\$\{[^}]*\}")
+#: nobody looks at a page
+_WINDOW = 1280, 800
+
+
+def scenario_of(recording: Recording, file: Path) -> Scenario:
+    """A step per action, for people; parameters that lead to the account's variables. Only `--engine http` can play it."""
+    accounts = {name.lower(): f"${{env:{name}}}" for name in recording.accounts()}
+    steps: list[Step] = []
+    for number, phase in enumerate(recording.phases):
+        if phase.action is not None:
+            asked = next((one for one in recording.requests if one.phase == number), None)
+            steps.append(_step(len(steps) + 1, phase.action, asked))
+    return Scenario(
+        file=str(file),
+        name=recording.scenario,
+        role=recording.role,
+        description=f"{len(recording.requests)} recorded requests",
+        parameters={"pace": 1, **accounts, **recording.parameters},
+        window=_WINDOW,
+        hosts=(),
+        steps=tuple(steps),
+    )
+
+
+def deleting(recording: Recording) -> list[str]:
+    """The requests that remove something, as they may be shown."""
+    return sorted({shown(one) for one in recording.requests if one.method == "DELETE" or "removefiles=" in one.url.lower()})
+
+
+def shown(request: Request) -> str:
+    """A request without its query and with dots for what differs from session to session."""
+    return f"{request.method} {_REFERENCE.sub('…', request.url.partition('?')[0])}"
+
+
+def _step(number: int, action: str, asked: Request | None) -> Step:
+    return Step(
+        number=number,
+        name=shown(asked) if asked is not None else action,
+        kind="open",
+        action=action,
+        part="whole",
+        think=None,
+        targets=(),
+        text=shown(asked).partition(" ")[2] if asked is not None else "",
+        pace=(),
+        options={},
+        onto=(),
+        expect=(),
+        refuse=(),
+        timeout_s=0.0,
+    )
