@@ -1,7 +1,7 @@
 // The extension's background: it is started for an event and ended when idle, so every listener is put up here, at once, and
 // everything that must outlive it is stored. It builds the parts and passes them in; lib/service.js says what they do together.
 
-import "./lib/browser.js";
+import "./lib/browser_calls.js";
 import { OffsetEstimator, resolutionOf } from "./lib/clock.js";
 import { Outbox } from "./lib/outbox.js";
 import { Service } from "./lib/service.js";

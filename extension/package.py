@@ -40,7 +40,7 @@ FILES = (
     "icons/48.png",
     "lib/access.js",
     "lib/admission.js",
-    "lib/browser.js",
+    "lib/browser_calls.js",
     "lib/catalogue.js",
     "lib/channel.js",
     "lib/clock.js",

@@ -5,7 +5,7 @@ import { CONTENT_FILES, isRegistered, matchPatterns, originPatterns, registratio
 /** In the site's pages only while somebody records a scenario. */
 export const SCENARIO_SCRIPT = Object.freeze({
   id: "tracemark-scenario",
-  js: ["lib/browser_page.js", "lib/locators.js", "scenario_recorder.js"],
+  js: ["lib/browser.js", "lib/locators.js", "scenario_recorder.js"],
   allFrames: false,
   matchOriginAsFallback: false,
   persistAcrossSessions: false,

@@ -1,6 +1,6 @@
 // What the popup, the options and the first-run page share: asking the background, and words for people.
 
-import "./browser.js";
+import "./browser_calls.js";
 
 const { browser } = globalThis.tracemark;
 

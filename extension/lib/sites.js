@@ -2,7 +2,7 @@
 
 /** The page side's files in the order of loading: classic scripts that share `globalThis.tracemark`. package.py reads this list. */
 export const CONTENT_FILES = [
-  "lib/browser_page.js",
+  "lib/browser.js",
   "lib/rules.js",
   "lib/evidence.js",
   "lib/viewer.js",

@@ -134,6 +134,7 @@ class _Writer:
             conditional=one.source == "revalidated",
             download=one.download,
             icon=one.icon,
+            hop_ms=one.hop_ms,
         )
 
     def text(self, text: str, form: str) -> str:

@@ -64,7 +64,9 @@ class Agent:
         headers = filled.headers | {"User-Agent": USER_AGENT, "Accept-Encoding": CODINGS, "traceparent": label}
         heads = []
         redirected = request.lands is not None
-        for _ in range(_HOPS):
+        for hop in range(_HOPS):
+            if 0 < hop <= len(request.hop_ms):
+                await self._clock.sleep(request.hop_ms[hop - 1] / 1000)
             answer = await self._send(
                 Filled(method=method, url=url, headers=headers, body=body), request, _nothing if redirected else on_head
             )

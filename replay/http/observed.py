@@ -16,7 +16,8 @@ class Observed:
     """A request and what became of it, redirects included; times in milliseconds since the epoch.
 
     `headers` and `url` are those of the first hop, `final_url`, `status` and `content` those of the last; `answers` holds the
-    response headers of every hop. `action_id` is the parent id of its traceparent. `content` is text, None where it is not known.
+    response headers of every hop, `hop_ms` how long after the head of each redirect the next hop began. `action_id` is the parent
+    id of its traceparent. `content` is text, None where it is not known.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Observed:
     status: int = 0
     final_url: str = ""
     answers: list[Headers] = field(default_factory=list)
+    hop_ms: tuple[float, ...] = ()
     content: str | None = None
     size: int | None = None
     source: Source = "network"

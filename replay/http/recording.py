@@ -44,10 +44,10 @@ class Request:
     """One request. `url` begins with a slash and is meant below the site's address; texts may hold references.
 
     It starts `delay_ms` after `event`: the begin of its phase, or the head or the end of the answer to request `of`. `waits` says
-    that the action is not over before it is. `status` and `lands` (path, only after redirects) are the expected outcome, `size`
-    the expected bytes of the last answer's body (None: not known). `icon`: a page's icon, whose answer may be any; a browser does
-    not ask again when it could keep it, or when there was none. `kind` is the content type that an answer must have for values to
-    be taken from it (empty: any).
+    that the action is not over before it is. `hop_ms` are the pauses before the hops that redirects lead to. `status` and `lands`
+    (path, only after redirects) are the expected outcome, `size` the expected bytes of the last answer's body (None: not known).
+    `icon`: a page's icon, whose answer may be any; a browser does not ask again when it could keep it, or when there was none.
+    `kind` is the content type that an answer must have for values to be taken from it (empty: any).
     """
 
     phase: int
@@ -66,6 +66,7 @@ class Request:
     download: bool = False
     icon: bool = False
     kind: str = ""
+    hop_ms: tuple[float, ...] = ()
     takes: tuple[Take, ...] = ()
 
     def names(self) -> Iterator[str]:
@@ -138,7 +139,8 @@ class Recording:
             fields = {key: value for key, value in raw.items() if key != "format"}
             fields["phases"] = tuple(Phase(**{**one, "thinks": tuple(map(tuple, one["thinks"]))}) for one in raw["phases"])
             fields["requests"] = tuple(
-                Request(**{**one, "takes": tuple(Take(**take) for take in one["takes"])}) for one in raw["requests"]
+                Request(**{**one, "hop_ms": tuple(one.get("hop_ms", ())), "takes": tuple(Take(**take) for take in one["takes"])})
+                for one in raw["requests"]
             )
             fields["notes"] = tuple(raw["notes"])
             made = cls(**fields)

@@ -7,8 +7,9 @@ are the browser's own; the end of an answer is told late, but by as much as its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final
 
 from replay.http.observed import Headers, Observed, header
@@ -133,6 +134,7 @@ class Told:
             end_ms=end_ms,
             status=last.status,
             answers=[hop.answer for _, hop in sorted(self._hops.items()) if hop.answer is not None],
+            hop_ms=_between([hop for _, hop in sorted(self._hops.items())]),
             content=self.content,
             size=size,
             source="cache" if last.cached else "revalidated" if revalidated else "network",
@@ -143,6 +145,15 @@ class Told:
 
     def _last(self) -> _Hop | None:
         return self._hops[max(self._hops)] if self._hops else None
+
+
+def _between(hops: Sequence[_Hop]) -> tuple[float, ...]:
+    """From the head of each redirect to the begin of what it leads to."""
+    known = [(earlier.head_ms, later.begin_ms) for earlier, later in pairwise(hops)]
+    return tuple(
+        round(max(0.0, begin_ms - head_ms), 3) if head_ms is not None and begin_ms is not None else 0.0
+        for head_ms, begin_ms in known
+    )
 
 
 def _end_ms(hop: _Hop, size: int | None) -> float | None:

@@ -121,7 +121,7 @@ def build_for_test(folder: Path, key: Path | None = None, permissions: tuple[str
     manifest["optional_permissions"] = [one for one in manifest["optional_permissions"] if one not in permissions]
     (source / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     sites = source / "lib" / "sites.js"
-    listed = json.dumps(["lib/browser_page.js", "lib/rules.js", "content.js"])  # the background reads the rules, too
+    listed = json.dumps(["lib/browser.js", "lib/rules.js", "content.js"])  # the background reads the rules, too
     text = sites.read_text(encoding="utf-8")
     begin = text.index("export const CONTENT_FILES")
     sites.write_text(

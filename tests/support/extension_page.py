@@ -31,7 +31,7 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTENSION = ROOT / "extension"
-FILES = ("lib/browser_page.js", "lib/rules.js", "lib/evidence.js", "lib/viewer.js", "lib/endings.js", "lib/tagger.js",
+FILES = ("lib/browser.js", "lib/rules.js", "lib/evidence.js", "lib/viewer.js", "lib/endings.js", "lib/tagger.js",
          "lib/port.js", "content.js")  # fmt: skip
 CATALOGUE = ROOT / "sidecar" / "model" / "catalogue.json"
 BACKGROUND = """

@@ -98,14 +98,15 @@ def test_a_redirect_is_one_request_whatever_is_told_first(order: list[int]) -> N
         event(
             COMPLETED, f"{SITE}/login", posted, 1320.0, method="POST", response=answer(302, location="/home"), head_after_ms=10
         ),
-        event(BEFORE, f"{SITE}/home", whole, 1330.0, hop=1, begin_ms=1010.0),
-        event(STARTED, f"{SITE}/home", whole, 1340.0, hop=1, begin_ms=1010.0, response=answer(), head_after_ms=20),
-        event(COMPLETED, f"{SITE}/home", whole, 1350.0, hop=1, begin_ms=1010.0, response=answer(), head_after_ms=20),
+        event(BEFORE, f"{SITE}/home", whole, 1330.0, hop=1, begin_ms=1012.5),
+        event(STARTED, f"{SITE}/home", whole, 1340.0, hop=1, begin_ms=1012.5, response=answer(), head_after_ms=20),
+        event(COMPLETED, f"{SITE}/home", whole, 1350.0, hop=1, begin_ms=1012.5, response=answer(), head_after_ms=20),
     ]
     found = put_together([events[place] for place in order])
     assert (found.method, found.url, found.final_url, found.status) == ("POST", f"{SITE}/login", f"{SITE}/home", 200)
     assert (found.body, len(found.answers), header(found.answers[0], "location")) == ("name=a", 2, "/home")
-    assert (found.begin_ms, found.head_ms) == (1000.0, 1030.0)
+    assert (found.begin_ms, found.head_ms) == (1000.0, 1032.5)
+    assert found.hop_ms == (2.5,)
 
 
 def test_what_the_network_never_told_is_asked_for_as_chromium_asks() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -86,6 +88,16 @@ def test_think_times_are_the_scenario_s_and_divided_by_the_pace(recording: Recor
     play(recording, FakeSite("0815-b", "another&1"), RecordingMarkers(), clock, pace=2.0)
     thinks = [pause for pause in clock.slept if pause in (1.0, 0.5, 0.25)]
     assert thinks == [1.0, 0.5, 0.25]
+
+
+def test_a_redirect_is_followed_as_late_as_the_browser_followed_it(recording: Recording) -> None:
+    login = next(number for number, one in enumerate(recording.requests) if one.method == "POST")
+    requests = [replace(one, hop_ms=(7.5,)) if number == login else one for number, one in enumerate(recording.requests)]
+    saved = json.loads(json.dumps(replace(recording, requests=tuple(requests)).to_json()))
+    clock = TurnedClock()
+    site = FakeSite("0815-b", "another&1", before=lambda asked: clock.slept.append(-1) if asked.path == "/home" else None)
+    play(Recording.from_json(saved, "a recording"), site, RecordingMarkers(), clock)
+    assert clock.slept[clock.slept.index(-1) - 1] == 0.0075
 
 
 def test_a_wrong_password_is_named_and_the_action_is_taken_back(recording: Recording) -> None:

@@ -96,7 +96,7 @@ export class FakeSidecar {
 
 const CATALOGUE = JSON.parse(readFileSync(new URL("../../../../sidecar/model/catalogue.json", import.meta.url), "utf8"));
 
-/** The browser's API under our words (lib/browser.js), with everything in the open. */
+/** The browser's API under our words (lib/browser_calls.js), with everything in the open. */
 export function fakeBrowser({ managed = {}, local = {}, session = {}, origins = [], downloads = false } = {}) {
   const held = { managed, local, session, origins: new Set(origins), downloads, registered: [], badges: new Map(), alarms: new Map(), opened: [], injected: [], tickets: [] };
   return {
