@@ -8,9 +8,9 @@ setup:
 demo: setup
 	@.ci/with-engine $(PYTHON) -m sidecar demo $(ARGS)
 
-# Most tests wait for a browser, an engine or a network: two workers, each with whole modules (tests/conftest.py).
+# Most tests wait for a browser, an engine or a network: two workers, each with whole modules, which share a lab or a browser.
 test: setup check
-	@.ci/with-engine $(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@.ci/with-engine $(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup
 	@.venv/bin/ruff format --check --quiet .

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,12 +23,15 @@ settings.load_profile("any machine")
 NETWORKS = ("test_networks", "test_campaign_setups")
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers' own hook, which reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run on several workers, those of one module stay together: they share a lab or a browser."""
-    for item in items:
-        module = Path(str(item.path)).stem
-        item.add_marker(pytest.mark.xdist_group("networks" if module in NETWORKS else module))
+@pytest.fixture(scope="module", autouse=True)
+def networks_in_turn(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A worker that wants the networks waits until the other one has done with them."""
+    if request.path.stem not in NETWORKS:
+        yield
+        return
+    with open(Path(tempfile.gettempdir(), "tracemark-test-networks.lock"), "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.hookimpl(wrapper=True)
