@@ -93,15 +93,15 @@
     noted = [];
     series = {};
     weigh(batch, t);
+    const loaded = !recording.loaded && own.navigationEntry()?.loadEventEnd;
+    if (loaded) {
+      recording.loaded = true;
+      tagger.loaded({ t: loaded }); // first: what came long after it is no part of the page
+    }
     for (const seen of batch) {
       seen.prevented = seen.submits?.defaultPrevented;
       if (seen.entries) seen.entries.forEach(request);
       else tagger[seen.kind](seen);
-    }
-    const loaded = !recording.loaded && own.navigationEntry()?.loadEventEnd;
-    if (loaded) {
-      recording.loaded = true;
-      tagger.loaded({ t: loaded });
     }
     port.counts.bad_rules = rules.bad;
     return tagger.tick({ t });

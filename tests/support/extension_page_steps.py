@@ -124,7 +124,7 @@ class Visit:
         self.person.click("#project_list a[data-project=COVID19_CT]")
         begin = self.person.until("click", since)
         self.person.until("drawn", begin, "listing .*ready")
-        return Truth(action="page_load", begin_ms=begin, end_ms=self._answered(begin))
+        return Truth(action="page_load", begin_ms=begin, end_ms=self._loaded("/projects/", begin))
 
     def session(self) -> Truth:
         """From a listing of sessions to the one with images."""

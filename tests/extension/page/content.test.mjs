@@ -35,7 +35,7 @@ function page({ fixture = "fork.html", path = "/xnat/VIEWER", recording = true, 
   const said = [];
   const hear = [];
   const timers = [];
-  const world = { now: 900, observers: 0, frames: 0 };
+  const world = { now: 900, observers: 0, frames: 0, entries: [] };
   const state = { type: "state", recording, context_path: "/xnat", rules: rules(), open: [] };
   const browser = {
     connect: () => {
@@ -50,7 +50,7 @@ function page({ fixture = "fork.html", path = "/xnat/VIEWER", recording = true, 
     PerformanceObserver: class {
       observe() { world.observers += 1; }
       disconnect() { world.observers -= 1; }
-      takeRecords() { return []; }
+      takeRecords() { return world.entries.splice(0); }
     },
     setTimeout: (work, ms) => timers[timers.push({ work, ms }) - 1], clearTimeout: (timer) => timers.includes(timer) && timers.splice(timers.indexOf(timer), 1), requestAnimationFrame: () => (world.frames += 1),
   }; // prettier-ignore
@@ -112,6 +112,18 @@ test("a page that is loaded costs the page one message and one timer at a time; 
   document.fire("visibilitychange");
   assert.deepEqual([said.length, timers.length], [3, 0]);
   assert.deepEqual(markers(said).slice(2).map(({ action, phase }) => [action, phase]), [["open_viewer", "begin"]]);
+});
+
+test("a request long after the page was complete is no part of its load, even when both are looked at at once", () => {
+  const navigation = { type: "navigate", redirectCount: 0, responseStatus: 200, loadEventEnd: 300 };
+  const { pass, said, world, root } = page({ fixture: "session.html", path: "/xnat/data/experiments/E", navigation: [navigation] });
+  root.querySelector("#search_tabs")?.setAttribute("id", "");
+  const entry = { encodedBodySize: 10, transferSize: 20, responseStatus: 200 };
+  world.entries.push({ ...entry, name: "https://x.test/xnat/style.css", startTime: 100, responseEnd: 350 });
+  world.entries.push({ ...entry, name: "https://x.test/xnat/data/projects", startTime: 1400, responseEnd: 1450 });
+  world.now = 1900;
+  pass();
+  assert.deepEqual(markers(said).map(({ action, phase, wall_ms }) => [action, phase, wall_ms]), [["page_load", "begin", 5000], ["page_load", "end", 5350]]);
 });
 
 test("a click that nothing comes of plans no work; a key that is held is one note", () => {
