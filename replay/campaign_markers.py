@@ -125,6 +125,8 @@ class Channel:
 
     def deliver(self) -> int:
         """Tell what earlier sessions left, and give up the actions they left open; returns how many sessions are still kept."""
+        for unfinished in self._outbox.glob(f"*{_SUFFIX}{PART}"):  # a killed process was writing it; the whole one is beside it
+            unfinished.unlink(missing_ok=True)
         files = sorted(self._outbox.glob(f"*{_SUFFIX}")) if self._url != "none" else []
         for left, file in enumerate(files):
             with Outbox(file=file) as outbox:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from replay.durable import PART
 from sidecar.model.faults import Fault
 
 
@@ -145,7 +146,7 @@ class Outbox:
 
     def _rewrite(self, file: Path) -> None:
         self.close()
-        fresh = file.with_name(file.name + ".new")
+        fresh = file.with_name(file.name + PART)
         # What is open stands behind the entries: reading them again must not open twice what they begin and end.
         lines = [json.dumps({"ack": self.acked}), *map(self._line, self._entries), json.dumps({"open": self.open_actions})]
         fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")

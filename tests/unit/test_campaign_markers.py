@@ -102,6 +102,18 @@ def test_a_sidecar_that_is_away_is_said_once_and_gets_everything_later_and_once(
     assert sorted(transfer.action_id or "" for _, transfer in served.journal.read(Transfer)) == sorted(ids)
 
 
+def test_what_a_killed_process_was_writing_is_removed_and_the_whole_file_delivered(
+    served: Served, outbox: Path
+) -> None:
+    with channel(NOBODY, outbox).session(ONE) as told:
+        action_id = tell(told)
+    (outbox / f"{ONE}.jsonl.part").write_text('{"ack": 0}\n{"se', encoding="utf-8")
+    (outbox / f"{TWO}.jsonl.part").write_text("", encoding="utf-8")
+    assert channel(url_of(served.server), outbox).deliver() == 0
+    assert list(outbox.iterdir()) == []
+    assert {marker.action_id for marker in stored(served)} == {action_id}
+
+
 def test_what_is_delivered_later_stands_at_its_time_in_the_sidecars_clock(served: Served, outbox: Path) -> None:
     began_ns, began_mono_ns = time.time_ns(), time.monotonic_ns()
     with channel(NOBODY, outbox).session(ONE) as told:
