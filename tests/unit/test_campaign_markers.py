@@ -102,9 +102,7 @@ def test_a_sidecar_that_is_away_is_said_once_and_gets_everything_later_and_once(
     assert sorted(transfer.action_id or "" for _, transfer in served.journal.read(Transfer)) == sorted(ids)
 
 
-def test_what_a_killed_process_was_writing_is_removed_and_the_whole_file_delivered(
-    served: Served, outbox: Path
-) -> None:
+def test_what_a_killed_process_was_writing_is_removed_and_the_whole_file_delivered(served: Served, outbox: Path) -> None:
     with channel(NOBODY, outbox).session(ONE) as told:
         action_id = tell(told)
     (outbox / f"{ONE}.jsonl.part").write_text('{"ack": 0}\n{"se', encoding="utf-8")
