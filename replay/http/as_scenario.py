@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from replay.harm import deletes
 from replay.http.recording import Recording, Request
 from replay.scenario_shape import Scenario, Step
 
 _REFERENCE = re.compile(r"\$\{[^}]*\}")
+#: a part of a page does nothing, whatever it is called
+_FILE = re.compile(r"\.(?:js|css|map|png|gif|jpe?g|svg|ico|woff2?)$")
 #: nobody looks at a page
 _WINDOW = 1280, 800
 
@@ -34,8 +37,12 @@ def scenario_of(recording: Recording, file: Path) -> Scenario:
 
 
 def deleting(recording: Recording) -> list[str]:
-    """The requests that remove something, as they may be shown."""
-    return sorted({shown(one) for one in recording.requests if one.method == "DELETE" or "removefiles=" in one.url.lower()})
+    """The requests that remove something, by their method or by the words that tell it of a step, as they may be shown."""
+    return sorted({shown(one) for one in recording.requests if one.method == "DELETE" or _says_so(one.url)})
+
+
+def _says_so(url: str) -> bool:
+    return deletes(url) and not _FILE.search(url.partition("?")[0])
 
 
 def shown(request: Request) -> str:

@@ -3,7 +3,7 @@
     python -m tests.bench.http_replay [--pairs N] [--users N …] [--scenario NAME …]
 
 Server cost: browser and http engine play the same scenario in pairs, alone on the practice system, in turn the one and the other
-first; CPU time of its processes (web, database and proxy, children included) by `tests.support.http_cost`. Their requests are
+first; CPU time of its processes (web, database and proxy, children included) by `tests.bench.http_cost`. Their requests are
 compared, too, by the proxy's log. Users per core: the client on one core against a server on the other that hands out canned
 answers (those of the practice system, recorded in this run, download included), with the think times of the scenario.
 """
@@ -36,9 +36,9 @@ from replay.results import Repetition
 from replay.scenario import load_scenario
 from replay.scenario_shape import Scenario
 from replay.values import Values
+from tests.bench.http_cost import Cost, CostMarkers, Server, Spread, spaced
+from tests.bench.http_crowd import users_per_core
 from tests.support.campaign_fakes import Notes
-from tests.support.http_cost import Cost, CostMarkers, Server, Spread, spaced
-from tests.support.http_crowd import users_per_core
 from tests.support.http_replay import prepare_viewer
 from tests.support.replay_site import Line, Site, site
 

@@ -8,8 +8,8 @@ import os
 import pytest
 
 from replay.scenario import load_scenario
-from tests.support import http_cost
-from tests.support.http_cost import CostMarkers, Server, Spread, cpu_ns, spaced
+from tests.bench import http_cost
+from tests.bench.http_cost import CostMarkers, Server, Spread, cpu_ns, spaced
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from replay import cli, scenario_cli
 from replay.campaign import Plan
 from replay.campaign_patience import Limits
 from replay.chromium import BrowserOptions
+from replay.http.as_scenario import deleting
 from replay.http.choice import asked_for, player
 from replay.http.har import import_har
 from replay.http.recording import Recording, RecordingError
@@ -229,3 +230,15 @@ def test_requests_that_delete_are_refused_until_they_are_allowed(tmp_path: Path)
     with pytest.raises(UsageFault, match="deletes: DELETE /data/experiments/E1"):
         player(asked, plan(may_delete=False), ports(), told.append)
     assert player(asked, plan(may_delete=True), ports(), told.append) is not None
+
+
+def test_a_deletion_is_known_by_its_address_too_and_a_part_of_a_page_is_none(tmp_path: Path) -> None:
+    asked = [
+        entry("00.000", "http://x.test/", content=HTML),
+        entry("01.000", "http://x.test/scripts/deleteDialog.js"),
+        entry("02.000", "http://x.test/data/experiments/E1"),
+        entry("03.000", "http://x.test/app/action/XDATActionRouter/xdataction/delete"),
+        entry("04.000", "http://x.test/data/services/prearchive/delete", request={"method": "POST"}),
+    ]
+    found = deleting(import_har(archive(tmp_path, *asked)))
+    assert found == ["GET /app/action/XDATActionRouter/xdataction/delete", "POST /data/services/prearchive/delete"]
