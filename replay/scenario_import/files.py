@@ -18,6 +18,8 @@ from replay.scenario_shape import FORMAT
 from sidecar.model.catalogue import load_catalogue
 
 _LARGEST = 64 * 1024 * 1024
+#: Selenium IDE, the DevTools Recorder or our own, markers of a session; archives (.har) become requests instead
+_KNOWN = (".side", ".json", ".jsonl", ".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,8 @@ def import_file(path: Path, wishes: Wishes) -> dict[str, Imported]:
     except UnicodeDecodeError as error:
         raise RecordingError(f"{path} is not UTF-8", "export the recording again") from error
     suffix = path.suffix.lower()
+    if suffix not in _KNOWN:
+        raise RecordingError(f"{path} is no recording by its name", f"give a file that ends in {', '.join(_KNOWN)}")
     found: dict[str, Imported] = {}
     if suffix in (".yaml", ".yml") or (suffix == ".json" and _is_ours(text)):
         raw = load_raw(str(path))

@@ -177,6 +177,7 @@ def test_a_map_gives_and_takes_actions(tmp_path: Path) -> None:
         ('{"steps": [{"kind": "click"}]}', ".json", "it has no steps with types"),
         ("not json", ".jsonl", "line 1 holds no marker"),
         ("", ".jsonl", "holds no action that came to its end"),
+        ("# Notes", ".md", "is no recording by its name: give a file that ends in .side, .json, .jsonl"),
         (
             '{"tests": [{"name": "main", "commands": [{"command": "echo"}]}]}',
             ".side",
