@@ -10,7 +10,9 @@ const DRIFT = 1e-4;
 /** The fastest that a clock may honestly run away: what kernels allow NTP to slew, 500 microseconds a second. */
 const MAX_SLEW = 500e-6;
 const MAX_EXCHANGES = 512;
-/** Date.now() counts whole milliseconds: less than this between two timelines is noise. */
+/** Date.now() counts whole milliseconds: by so much what lies between two timelines is uncertain, ... */
+const SKEW_ERROR_MS = 1;
+/** ... and less than this is taken for noise: it is not corrected, it only widens the bound. */
 const SKEW_NOISE_MS = 2;
 /** Of a clock that hides its resolution. */
 const COARSE_MS = 100;
@@ -78,6 +80,8 @@ export const lead = (wall_ms, timeline_ms) => wall_ms - timeline_ms;
 /** The offset for a time of a page whose timeline Date.now() leads by `page_lead_ms`, given our own offset and lead. */
 export function forPage(offset, page_lead_ms, own_lead_ms) {
   const skew_ms = page_lead_ms - own_lead_ms;
-  if (offset === null || Math.abs(skew_ms) < SKEW_NOISE_MS) return offset;
-  return { offset_ms: offset.offset_ms + skew_ms, error_ms: offset.error_ms + SKEW_NOISE_MS / 2 };
+  if (offset === null || skew_ms === 0) return offset;
+  const error_ms = offset.error_ms + SKEW_ERROR_MS;
+  if (Math.abs(skew_ms) < SKEW_NOISE_MS) return { offset_ms: offset.offset_ms, error_ms: error_ms + Math.abs(skew_ms) };
+  return { offset_ms: offset.offset_ms + skew_ms, error_ms };
 }

@@ -1,11 +1,12 @@
 """Protocol replay: what an action costs the server beside the browser's, and how many users one core plays.
 
-    python -m tests.bench.http_replay [--pairs N] [--users N …] [--scenario NAME …]
+    python -m tests.bench.http_replay [--pairs N] [--alone] [--users N …] [--scenario NAME …]
 
 Server cost: browser and http engine play the same scenario in pairs, alone on the practice system, in turn the one and the other
-first; CPU time of its processes (web, database and proxy, children included) by `tests.bench.http_cost`. Their requests are
-compared, too, by the proxy's log. Users per core: the client on one core against a server on the other that hands out canned
-answers (those of the practice system, recorded in this run, download included), with the think times of the scenario.
+first; CPU time of its processes (web, database and proxy, children included) by `tests.bench.http_cost`. All cores are kept busy
+meanwhile (`tests.bench.neighbour`; not with --alone), since only one of the two engines is a large neighbour itself. Their
+requests are compared, too, by the proxy's log. Users per core: the client on one core against a server on the other that hands
+out canned answers (those of the practice system, recorded in this run, download included), with the think times of the scenario.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from replay.scenario_shape import Scenario
 from replay.values import Values
 from tests.bench.http_cost import Cost, CostMarkers, Server, Spread, spaced
 from tests.bench.http_crowd import users_per_core
+from tests.bench.neighbour import neighbours
 from tests.support.campaign_fakes import Notes
 from tests.support.http_replay import prepare_viewer
 from tests.support.replay_site import Line, Site, site
@@ -56,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     wanted = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     wanted.add_argument("--pairs", type=int, default=9, help="sessions of each engine; 0: no costs (default: %(default)s)")
+    wanted.add_argument("--alone", action="store_true", help="leave the cores idle where neither client nor server uses them")
     wanted.add_argument("--pause", type=float, default=0.7, metavar="S", help="before each action (default: %(default)s)")
     wanted.add_argument("--pace", type=float, default=10.0, help="of everything else in these sessions (default: %(default)s)")
     wanted.add_argument("--users", type=int, nargs="*", default=[50, 200, 300], help="(default: 50 200 300)")
@@ -68,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             play = Play(lab, name, given.pause, given.pace, Path(folder))
             recording = play.recorded()
             if given.pairs:
-                costs(play, recording, given.pairs, given.raw)
+                with neighbours(not given.alone):
+                    costs(play, recording, given.pairs, given.raw)
             if given.users:
                 real = Play(lab, name, None, given.pace, Path(folder)).recorded()
                 asyncio.run(users_per_core(real, lab.environment(name), lab.url, given.users, Path(folder)))

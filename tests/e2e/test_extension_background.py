@@ -75,9 +75,10 @@ def test_a_click_on_a_strict_page_becomes_a_marker_with_the_sidecars_time(
     wait_until(lambda: browser.ask({"type": "overview"})["unsent"]["count"] == 0, "the acknowledgement")
     overview = browser.ask({"type": "overview"})
     assert (overview["state"], overview["badge"]["text"]) == ("recording", "on")
-    # the same machine: the clocks are the same, and the bound must hold that; where the first pings were slow, later ones are not
+    # the same machine: the clocks are the same but for the origin of the browser's timeline, which Firefox counts in whole
+    # milliseconds, and the bound must hold that; where the first pings were slow, later ones are not
     clock = wait_until(lambda: (now := browser.ask({"type": "overview"})["clock"])["error_ms"] < 20 and now, "a narrow bound", 40)
-    assert abs(clock["offset_ms"]) <= clock["error_ms"]
+    assert abs(clock["offset_ms"]) <= clock["error_ms"] + 1
     assert "secret" not in str(overview["recent"])
 
 

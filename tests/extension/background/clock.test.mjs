@@ -67,9 +67,10 @@ test("an exchange during which a clock was set is left out; one that contradicts
   assert.equal(estimator.at(30).offset_ms, 6000);
 });
 
-test("a page whose timeline is apart from ours gets its own offset; a millisecond of rounding does not count", () => {
+test("a page whose timeline is apart from ours gets its own offset; a millisecond of rounding only widens its bound", () => {
   const offset = { offset_ms: 100, error_ms: 1 };
-  assert.deepEqual(forPage(offset, 0.7, -0.2), offset);
+  assert.deepEqual(forPage(offset, 0.75, -0.25), { offset_ms: 100, error_ms: 3 });
+  assert.deepEqual(forPage(offset, 0.4, 0.4), offset, "the same timeline");
   assert.deepEqual(forPage(offset, 5000, 0), { offset_ms: 5100, error_ms: 2 });
   assert.equal(forPage(null, 5000, 0), null);
 });
