@@ -1,7 +1,7 @@
 // The options: what a person may set where the organisation's policy does not, and the browser's permission for the site.
 
 import { originPatterns } from "./lib/sites.js";
-import { ask, element, find, showState } from "./lib/pages.js";
+import { ask, element, find, say, sayEach, showState } from "./lib/pages.js";
 import { showScenario } from "./scenario.js";
 
 const REFRESH_MS = 2000;
@@ -21,9 +21,21 @@ function field(name) {
   return document.querySelector(`[data-name="${name}"]`);
 }
 
+/** A line below a setting, read out with it; no text takes it away. */
 function note(name, kind, text) {
-  field(name).querySelector(`.${kind}`)?.remove();
+  const old = field(name).querySelector(`.${kind}`);
+  if ((old?.textContent ?? "") === text) return;
+  old?.remove();
   if (text) field(name).append(element("div", { class: kind }, text));
+  if (kind === "fault") find(name).setAttribute("aria-invalid", text !== "");
+  describe(field(name));
+}
+
+/** Let what stands below a setting be read out with it. */
+function describe(one) {
+  const lines = [...one.querySelectorAll("small, .locked, .fault")];
+  for (const [place, line] of lines.entries()) line.id ||= `${one.dataset.name}-${line.className || "hint"}-${place}`;
+  one.querySelector("input, select").setAttribute("aria-describedby", lines.map((line) => line.id).join(" "));
 }
 
 function fill({ settings, has_token }) {
@@ -34,27 +46,22 @@ function fill({ settings, has_token }) {
   find("token").placeholder = has_token ? "kept: type to replace it" : "";
 }
 
+function accessLine([site, granted]) {
+  const { host } = new URL(site);
+  if (granted) return element("li", {}, element("code", {}, host), element("span", { class: "yes end" }, "access allowed"));
+  const allow = element("button", { type: "button", class: "end", "aria-label": `Allow access to ${host}` }, "Allow access");
+  allow.addEventListener("click", () => browser.requestOrigins(originPatterns([site])).then(refresh));
+  return element("li", {}, element("code", {}, host), element("span", { class: "no" }, "no access yet"), allow);
+}
+
 async function showAccess(sites) {
-  const lines = await Promise.all(
-    sites.map(async (site) => {
-      const granted = await browser.hasOrigins(originPatterns([site]));
-      const line = element("li", {}, element("code", {}, new URL(site).host));
-      if (granted) {
-        line.append(element("span", { class: "yes end" }, "access allowed"));
-        return line;
-      }
-      const allow = element("button", { type: "button", class: "end" }, "Allow access");
-      allow.addEventListener("click", () => browser.requestOrigins(originPatterns([site])).then(refresh));
-      line.append(element("span", { class: "no" }, "no access yet"), allow);
-      return line;
-    }),
-  );
-  find("access").replaceChildren(...lines);
+  const granted = await Promise.all(sites.map((site) => browser.hasOrigins(originPatterns([site]))));
+  sayEach("access", sites.map((site, place) => [site, granted[place]]), accessLine);
 }
 
 function show(overview) {
   showState(overview);
-  find("version").textContent = overview.version;
+  say("version", overview.version);
   locked = overview.locked;
   for (const name of Object.keys(READ)) {
     const isLocked = locked.includes(name);
@@ -88,18 +95,18 @@ async function save(event) {
   const sites = (settings.sites ?? []).filter((site) => /^https?:\/\/[^/]+$/.test(site) && URL.canParse(site));
   if (sites.length > 0) await browser.requestOrigins(originPatterns(sites)).catch(() => false);
   for (const name of Object.keys(READ)) note(name, "fault", "");
-  find("saved").textContent = "";
+  say("saved", "");
   try {
     const overview = await ask({ type: "save", settings });
     for (const [name, text] of Object.entries(overview.rejected ?? {})) note(name, "fault", `This ${text}.`);
-    find("saved").textContent = overview.rejected ? "Not saved: correct what is named above." : "Saved.";
+    say("saved", overview.rejected ? "Not saved: correct what is named above." : "Saved.");
     if (!overview.rejected) {
       find("token").value = "";
       fill(overview);
     }
     await show(overview);
   } catch (error) {
-    find("saved").textContent = error.message;
+    say("saved", error.message);
   }
 }
 
@@ -115,6 +122,7 @@ find("requests").addEventListener("change", async () => {
   await refresh();
 });
 
+for (const one of document.querySelectorAll("[data-name]")) describe(one);
 const first = await refresh();
 if (first) {
   fill(first);

@@ -70,6 +70,7 @@ FILES = (
     "lib/store.js",
     "lib/talk.js",
     "lib/ticket.js",
+    "lib/timelines.js",
     "lib/traceparent.js",
     "lib/visits.js",
     "lib/wire_items.js",

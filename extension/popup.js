@@ -1,11 +1,12 @@
 // The popup: the truth about now, pauses, and everything that was sent, for the person to look at.
 
-import { ask, bytes, element, find, loadCatalogue, milliseconds, plural, showState, timeOfDay } from "./lib/pages.js";
+import { ask, bytes, element, find, handOn, loadCatalogue, milliseconds, plural, say, showState, timeOfDay } from "./lib/pages.js";
 
 const REFRESH_MS = 1000;
 const { browser } = globalThis.tracemark;
 const catalogue = await loadCatalogue();
-let shown = "";
+/** The text of an item that is shown -> its line. */
+let lines = new Map();
 
 function name(item) {
   if (item.type === "rating") return { label: `RATING ${item.score}`, colour: "transparent", phase: "" };
@@ -29,35 +30,39 @@ function line(item) {
   );
 }
 
+/** The newest first; a line that is there already stays, so that one that is open, or has the focus, keeps that. */
 function showRecent(items) {
-  const now = JSON.stringify(items);
-  if (now === shown) return;
-  shown = now;
-  find("count").textContent = items.length || 50;
-  find("recent").replaceChildren(
-    ...(items.length > 0 ? [...items].reverse().map(line) : [element("li", { class: "none" }, "Nothing was sent since the browser started.")]),
-  );
+  say("count", String(items.length || 50));
+  const texts = items.length > 0 ? items.map((item) => JSON.stringify(item)).reverse() : [""];
+  const none = () => element("li", { class: "none" }, "Nothing was sent since the browser started.");
+  const now = new Map(texts.map((text) => [text, lines.get(text) ?? (text === "" ? none() : line(JSON.parse(text)))]));
+  for (const [text, old] of lines) if (!now.has(text)) old.remove();
+  let place = find("recent").firstElementChild;
+  for (const one of now.values()) {
+    if (one === place) place = place.nextElementSibling;
+    else find("recent").insertBefore(one, place);
+  }
+  lines = now;
 }
 
 function show(overview) {
   const { state, consent, unsent, clock, link, page_counts } = overview;
   showState(overview);
-  find("version").textContent = overview.version;
+  say("version", overview.version);
   find("score").hidden = state !== "rating";
   find("decide").hidden = state !== "consent" && !(state === "off" && consent.by === "person");
-  find("decide").textContent = state === "consent" ? "Read and decide" : "Decide anew";
+  say("decide", state === "consent" ? "Read and decide" : "Decide anew");
   find("set-up").hidden = !["not_configured", "no_permission", "refused", "scenario"].includes(state);
   find("again").hidden = !["not_connected", "refused"].includes(state);
   find("remedies").hidden = [...find("remedies").children].every((one) => one.hidden);
   find("pausing").hidden = !overview.recording && overview.pause === null;
   find("pause").hidden = overview.pause !== null;
   find("paused").hidden = overview.pause === null;
-  find("session").textContent = overview.session
-    ? `This sitting is known to the sidecar as ${overview.session.slice(0, 8)}…${link.role ? ` in the role ${link.role}` : ""}, a number drawn by chance.`
-    : "";
+  const role = link.role ? ` in the role ${link.role}` : "";
+  say("session", overview.session ? `This sitting is known to the sidecar as ${overview.session.slice(0, 8)}…${role}, a number drawn by chance.` : "");
   find("labelled").hidden = !overview.settings.traceparent;
-  find("unsent").textContent =
-    unsent.count === 0 ? "Nothing is waiting to be sent." : `${plural(unsent.count, "marker", "markers")} not yet sent (${bytes(unsent.bytes)}).`;
+  const waiting = `${plural(unsent.count, "marker", "markers")} not yet sent (${bytes(unsent.bytes)}).`;
+  say("unsent", unsent.count === 0 ? "Nothing is waiting to be sent." : waiting);
   find("delete").hidden = unsent.count === 0;
   const lost = [
     unsent.dropped > 0 && `${plural(unsent.dropped, "marker was", "markers were")} dropped because too many waited, too long, or without room on the disk.`,
@@ -69,9 +74,9 @@ function show(overview) {
     overview.refused > 0 && `${plural(overview.refused, "marker was", "markers were")} refused by the sidecar.`,
   ].filter(Boolean);
   find("dropped").hidden = lost.length === 0;
-  find("dropped").textContent = lost.join(" ");
+  say("dropped", lost.join(" "));
   find("clock").hidden = clock === null;
-  if (clock) find("clock").textContent = `The sidecar's clock is ${milliseconds(clock.offset_ms)} from this computer's, ± ${milliseconds(clock.error_ms)}.`;
+  if (clock) say("clock", `The sidecar's clock is ${milliseconds(clock.offset_ms)} from this computer's, ± ${milliseconds(clock.error_ms)}.`);
   showRecent(overview.recent);
 }
 
@@ -83,15 +88,18 @@ async function tell(message) {
   }
 }
 
-const press = (id, message) => find(id).addEventListener("click", () => tell(message));
-press("resume", { type: "resume" });
-press("delete", { type: "delete" });
-press("again", { type: "again" });
-for (const button of find("pause").querySelectorAll("button")) {
-  button.addEventListener("click", () => tell({ type: "pause", how: button.value }));
+function press(button, message) {
+  button.addEventListener("click", async () => {
+    await tell(message);
+    handOn(button, "main button, main summary");
+  });
 }
+press(find("resume"), { type: "resume" });
+press(find("delete"), { type: "delete" });
+press(find("again"), { type: "again" });
+for (const button of find("pause").querySelectorAll("button")) press(button, { type: "pause", how: button.value });
 for (const button of find("score").querySelectorAll("button")) {
-  button.addEventListener("click", () => tell({ type: "rate", score: button.value === "" ? null : Number(button.value) }));
+  press(button, { type: "rate", score: button.value === "" ? null : Number(button.value) });
 }
 find("decide").addEventListener("click", () => browser.openTab("consent.html"));
 find("set-up").addEventListener("click", () => browser.openTab("options.html"));

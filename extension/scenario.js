@@ -1,6 +1,6 @@
 // The options' part for recording a scenario: start, stop, save as a file.
 
-import { ask, element, find, plural, showState } from "./lib/pages.js";
+import { ask, element, find, handOn, plural, say, sayEach, showState } from "./lib/pages.js";
 
 let file = null;
 
@@ -14,24 +14,27 @@ export function showScenario({ allowed, on, name, gestures, actions, file: made,
   find("scenario-stop").hidden = !on;
   find("scenario-save").hidden = !made;
   find("scenario-discard").hidden = idle;
-  find("scenario-notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
+  sayEach("scenario-notes", notes);
   if (idle) return;
   const so_far = `${plural(gestures, "gesture", "gestures")}, ${plural(actions, "action", "actions")}`;
-  find("scenario-told").textContent = on
-    ? `“${name}” so far: ${so_far}.`
-    : made
-      ? `“${name}” is complete: ${so_far}, ${plural(made.steps.length, "step", "steps")}.`
-      : `“${name}” holds nothing: nothing was done in a page of the site.`;
+  say(
+    "scenario-told",
+    on
+      ? `“${name}” so far: ${so_far}.`
+      : made
+        ? `“${name}” is complete: ${so_far}, ${plural(made.steps.length, "step", "steps")}.`
+        : `“${name}” holds nothing: nothing was done in a page of the site.`,
+  );
 }
 
 async function tell(message) {
   try {
     const overview = await ask(message);
-    find("scenario-told").textContent = "";
+    say("scenario-told", "");
     showState(overview);
     showScenario(overview.scenario, overview.locked.includes("recorder"));
   } catch (error) {
-    find("scenario-told").textContent = error.message;
+    say("scenario-told", error.message);
   }
 }
 
@@ -42,7 +45,14 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-find("scenario-start").addEventListener("click", () => tell({ type: "scenario_start", name: find("scenario-name").value.trim(), role: find("scenario-role").value.trim() }));
-find("scenario-stop").addEventListener("click", () => tell({ type: "scenario_stop" }));
-find("scenario-discard").addEventListener("click", () => tell({ type: "scenario_discard" }));
+function press(id, message) {
+  find(id).addEventListener("click", async () => {
+    await tell(message());
+    handOn(find(id), "#scenario button");
+  });
+}
+
+press("scenario-start", () => ({ type: "scenario_start", name: find("scenario-name").value.trim(), role: find("scenario-role").value.trim() }));
+press("scenario-stop", () => ({ type: "scenario_stop" }));
+press("scenario-discard", () => ({ type: "scenario_discard" }));
 find("scenario-save").addEventListener("click", save);

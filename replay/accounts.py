@@ -112,7 +112,7 @@ def _patterned(pattern: str, users: int, environment: Mapping[str, str]) -> tupl
 
 def _in_file(path: Path) -> tuple[Account, ...]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise AccountsError(
             f"the accounts in {path} cannot be read ({getattr(error, 'strerror', None) or 'no text'})",

@@ -223,6 +223,10 @@ def _start(service: ReapedService, options: BrowserOptions, profile: Path, downl
     chrome = chrome_options(options, arguments(options, str(profile), root=root), downloads)
     try:
         service.start()
+    except (exceptions.WebDriverException, OSError) as error:  # Selenium names what stands before it: the reaper
+        remedy = f"try `{options.paths.driver} --version` by hand; look for a lack of memory or room"
+        raise BrowserGoneError(f"the driver {options.paths.driver} does not start", remedy) from error
+    try:
         client = ClientConfig(
             remote_server_addr=service.service_url,
             proxy=Proxy({"proxyType": ProxyType.DIRECT}),  # the driver is on this machine, whatever proxy the site needs

@@ -1,7 +1,8 @@
 """A campaign: one setup x one scenario x N repetitions that share one route, each traced, captured and played (Algorithm 1).
 
 The study's procedure, line by line: trace the route; when it is another than the last repetition's, what was finished before does
-not count any more; capture; play the scenario with its log-in; stop the capture.
+not count any more; capture; play the scenario with its log-in; stop the capture. Beyond it, the route is traced behind the last
+repetition, too: it may have changed meanwhile.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from replay.campaign_patience import Limits, Patience
 from replay.chromium import BrowserOptions
 from replay.durable import write_json
 from replay.failures import Failure, Kind, failure_of
+from replay.marker_client import ChannelUnreachableError
 from replay.player import Time, Watcher
 from replay.results import Repetition
 from replay.route_model import Route, RouteGuard, RouteUnstableError
@@ -29,6 +31,7 @@ from replay.transfers_browser import BrowserMeter
 from replay.users_folder import sessions_of
 from replay.values import Values
 from sidecar.model.faults import Fault
+from sidecar.model.records import AttemptOutcome
 
 
 class Recording(Protocol):
@@ -123,9 +126,23 @@ class Campaign:
     def run(self) -> None:
         """Play until all repetitions are finished on one route. Raises CampaignFailedError, RouteUnstableError, DiskError."""
         self._tools.channel.deliver()
-        while self._folder.next_number() <= self._plan.limits.repetitions:
-            self._repetition()
+        while self._missing():
+            while self._missing():
+                self._repetition()
+            self._follow_route_once_more()
         self._tools.channel.deliver()
+
+    def _missing(self) -> bool:
+        return self._folder.next_number() <= self._plan.limits.repetitions
+
+    def _follow_route_once_more(self) -> None:
+        """See whether the route was still the same when the last repetition ended: no other begins, and would."""
+        try:
+            self._follow_route()
+        except RouteUnstableError:
+            raise
+        except Fault as error:
+            self._tools.progress.say(f"the route behind the last repetition is not known: {error.what}")
 
     def _repetition(self) -> None:
         patience = Patience(self._plan.limits)
@@ -158,12 +175,46 @@ class Campaign:
                 result = self._session(self._tools.channel.session(job.session), job)
             else:
                 result = self._tools.users.play(job, self._user_session)
-            kept = self._folder.keep(job.folder, result)
+            self._judge(job, result)
+            kept = self._kept(job, result)
         except BaseException:
             shutil.rmtree(job.folder, ignore_errors=True)  # stopped by hand, or no room: neither finished nor failed
             raise
         self._note(result, [one for _, one in sessions_of(kept, result)])
         return number, result.failure, kept if result.failure is not None else None
+
+    def _judge(self, job: Job, result: Repetition) -> None:
+        """Tell the sidecar what became of the attempt, once nobody plays it any more: its actions count in no table before."""
+        try:
+            with self._tools.channel.session(job.session) as told:
+                self._tell_run(told, job, "finished" if result.failure is None else "failed")
+        except ChannelUnreachableError as away:  # where nothing is kept for later
+            result.failure = result.failure or failure_of(away, kind="connection")
+
+    def _kept(self, job: Job, result: Repetition) -> Path:
+        """Keep the attempt's folder. Where there is no room for it the sidecar, which was told before, is told otherwise."""
+        finished = result.failure is None
+        try:
+            return self._folder.keep(job.folder, result)
+        except Fault as error:
+            result.failure = result.failure or failure_of(error)
+            raise
+        finally:
+            if finished and result.failure is not None:
+                self._judge(job, result)
+
+    @staticmethod
+    def _tell_run(told: Told, job: Job, outcome: AttemptOutcome | None = None) -> None:
+        told.run(
+            job.run,
+            setup=job.setup,
+            scenario=job.scenario.name,
+            role=job.scenario.role,
+            repetition=job.repetition,
+            attempt=job.trial,
+            series=job.route,
+            outcome=outcome,
+        )
 
     def _user_session(self, job: Job, adapted: Callable[[Ports], Ports]) -> Repetition:
         return self._session(self._tools.channel.user_session(job.session, job.user), job, adapted)
@@ -177,8 +228,7 @@ class Campaign:
     def _play(self, job: Job, told: Told, ports: Ports) -> Repetition:
         result = blank(job, ports)
         try:
-            role = job.scenario.role
-            told.run(job.run, setup=job.setup, scenario=job.scenario.name, role=role, repetition=job.repetition)
+            self._tell_run(told, job)
             with self._tools.recorder.recording(job.folder) as recording:
                 result = self._tools.play(job, replace(ports, meter=recording.meter))
             if result.failure is None:
@@ -206,6 +256,7 @@ class Campaign:
 
     def _job(self, number: int, attempt: int) -> Job:
         known = self._folder.manifest
+        session = secrets.token_hex(16)
         return Job(
             run=known.run,
             setup=known.setup,
@@ -215,9 +266,10 @@ class Campaign:
             options=self._plan.options,
             repetition=number,
             attempt=attempt,
-            session=secrets.token_hex(16),
+            session=session,
             seed=known.seed + number,
             folder=self._folder.work(number),
+            trial=session,
             route=max(1, len(known.routes)),
             hidden=self._plan.hidden,
             may_delete=self._plan.may_delete,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from replay.campaign_folder import CAPTURE
 from replay.campaign_markers import Told
 from replay.campaign_recording import port_of
 from replay.capture import (
@@ -24,8 +25,6 @@ from replay.packets import Server, Window, read_metrics
 from replay.results import Repetition
 from replay.transfers import reports_of_capture, tell
 from sidecar.model.faults import Fault
-
-CAPTURE = "capture.pcapng"
 
 
 def server_of(site: str) -> Server:

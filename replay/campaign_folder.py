@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from replay.durable import PART, move_whole, write_json
-from replay.failures import disk_fault
+from replay.failures import DiskError, disk_fault, failure_of
 from replay.results import FORMAT, Repetition, ResultError, read_json
 from replay.route_model import Route
 from sidecar.model.faults import UsageFault
@@ -24,6 +24,7 @@ from sidecar.model.faults import UsageFault
 MANIFEST = "manifest.json"
 SUMMARY = "summary.json"
 TRANSFERS = "transfers.json"
+CAPTURE = "capture.pcapng"
 OUTBOX = "outbox"
 _REPETITION = re.compile(r"repetition-(\d{3,})")
 _LOCK = "lock"
@@ -152,7 +153,22 @@ class RunFolder:
         return folder
 
     def keep(self, work: Path, result: Repetition) -> Path:
-        """The repetition in this folder is finished, or failed: write its result and give the folder its name."""
+        """The repetition in this folder is finished, or failed: write its result and give the folder its name.
+
+        Where there is no room for that, packets that were to be kept make room, and it has failed. Raises DiskError when that
+        does not help.
+        """
+        try:
+            return self._keep(work, result)
+        except DiskError as error:
+            if not (packets := [*work.rglob(CAPTURE)]):
+                raise
+            for file in packets:
+                file.unlink()
+            result.failure = result.failure or failure_of(error)
+            return self._keep(work, result)
+
+    def _keep(self, work: Path, result: Repetition) -> Path:
         result.save(work)
         name = name_of(result.repetition)
         target = self.path / name if result.failure is None else self.path / "failed" / f"{name}-attempt-{result.attempt}"

@@ -38,7 +38,11 @@ class CampaignBrowser(PlayedBrowser, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One repetition of one virtual user. `folder` gets its evidence; what is in `hidden` is never written there."""
+    """One repetition of one virtual user. `folder` gets its evidence; what is in `hidden` is never written there.
+
+    `trial` is the opaque id by which the sidecar knows this attempt, the same for all its users, who have a `session` each; empty
+    where nothing is told.
+    """
 
     run: str
     setup: str
@@ -51,6 +55,7 @@ class Job:
     session: str
     seed: int
     folder: Path
+    trial: str = ""
     route: int = 1
     user: int = 1
     hidden: tuple[str, ...] = ()

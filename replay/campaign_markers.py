@@ -15,6 +15,7 @@ from replay.durable import PART
 from replay.marker_client import ChannelRefusedError, ChannelUnreachableError, MarkerClient
 from replay.outbox import Outbox
 from replay.player import MarkerSink
+from sidecar.model.records import AttemptOutcome
 
 #: how long the sidecar may take to welcome us; and when it did not the last time
 FIRST_WAIT_S = 5.0
@@ -28,9 +29,18 @@ class Told(MarkerSink, Protocol):
     """A session on the marker channel, as `replay.marker_client.MarkerClient` has it."""
 
     def run(
-        self, run: str, *, setup: str | None = None, scenario: str | None = None, role: str | None = None, repetition: int | None
+        self,
+        run: str,
+        *,
+        setup: str | None = None,
+        scenario: str | None = None,
+        role: str | None = None,
+        repetition: int | None,
+        attempt: str | None = None,
+        series: int | None = None,
+        outcome: AttemptOutcome | None = None,
     ) -> None:
-        """Say which experiment this session belongs to."""
+        """Say which experiment and which attempt in it this session belongs to, and what became of the attempt."""
 
     def transfer(self, **fields: Any) -> None:
         """What was transferred: the known fields of TransferReport, `start_ns` by this machine's clock."""

@@ -12,7 +12,7 @@ from replay.summary import Summary, Transfers, rows_of
 from replay.users_folder import sessions_of
 
 
-def summed_up(folder: RunFolder) -> Summary:
+def campaign_summary(folder: RunFolder) -> Summary:
     """What is in the folder now; raises ResultError."""
     known = folder.manifest
     finished = folder.finished()
@@ -37,7 +37,7 @@ def summed_up(folder: RunFolder) -> Summary:
 
 def write_summary(folder: RunFolder) -> Summary:
     """Sum up and leave `summary.json`; raises DiskError."""
-    summary = summed_up(folder)
+    summary = campaign_summary(folder)
     write_json(folder.path / SUMMARY, summary.to_json())
     return summary
 

@@ -176,7 +176,7 @@ class Capture:
         if counts.dropped:
             raise CaptureDroppedError(
                 f"{counts.dropped} of {counts.packets + counts.dropped} packets were dropped by the capture",
-                "give it a larger buffer, shorten what is kept of a packet, or calm the machine; then repeat",
+                "calm this machine, or give --out a faster disk; then repeat",
             )
         self.result = CaptureResult(
             path=self._out,

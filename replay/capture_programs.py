@@ -155,7 +155,7 @@ def complaint(program: str, lines: Sequence[str], interface: str) -> CaptureErro
 
 def disk_full() -> CaptureDiskFullError:
     """The error of a full disk."""
-    return CaptureDiskFullError("there is no space left for the capture", "make room, or shorten what is kept of a packet")
+    return CaptureDiskFullError("there is no space left for the capture", "make room, then give the same command again")
 
 
 def not_permitted(program: str) -> CaptureNotPermittedError:

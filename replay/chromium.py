@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from selenium.webdriver.chrome.service import Service
 
+from replay.address import taken_apart
 from sidecar.model.faults import UsageFault
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -122,8 +123,8 @@ class ReapedService(Service):
 
 def host_of(url: str) -> str:
     """The host of a site's address; raises UsageFault when it is no http(s) address."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    parts = taken_apart(url, "http", "https")
+    if parts is None or parts.hostname is None:
         raise UsageFault(f"{url!r} is no address of a site", "write for example --url https://xnat.example.org/xnat")
     return parts.hostname
 

@@ -18,6 +18,7 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+from replay.address import check_channel
 from replay.browser import opened
 from replay.campaign import Campaign, Plan, Progress, Tools
 from replay.campaign_deliver import deliver
@@ -27,7 +28,7 @@ from replay.campaign_markers import Channel, Told, kept_sessions
 from replay.campaign_patience import Limits
 from replay.campaign_progress import shown
 from replay.campaign_recording import port_of, recorder_for
-from replay.campaign_summary import write_summary
+from replay.campaign_summary import campaign_summary, write_summary
 from replay.chromium import BrowserOptions, host_of, plain_origins
 from replay.cli_options import MARKERS, parser, sigterm_as_interrupt
 from replay.grid import NO_PROGRAMS
@@ -38,7 +39,7 @@ from replay.report.ending import show_usage
 from replay.route import Route, trace
 from replay.safety import VARIABLE, accounts, check_host, what_it_would_do
 from replay.scenario_shape import Scenario
-from replay.schedule_cli import scheduled, sidecar_of
+from replay.schedule_cli import check_schedule_options, scheduled, sidecar_of
 from replay.schedule_run import Between, Stop
 from replay.summary import table
 from replay.tagger import summed_up, tagged, tagger_for
@@ -76,10 +77,11 @@ def once(arguments: Namespace, token: str, *, stop: Stop | None = None, check: b
     asked = sidecar_of(arguments.sidecar, os.environ, arguments.markers or MARKERS)
     scenario = asked_for(arguments)
     given = pairs_of(arguments.set)
-    Values(scenario, given, os.environ)  # a parameter that it does not have is said at once
+    Values(scenario, given, os.environ).number("pace", 1.0)  # a parameter that cannot be is said at once
     site = arguments.url.rstrip("/")
     host = host_of(site)
     check_host(host, arguments.allow_host, os.environ.get(VARIABLE, ""), yes=arguments.yes_this_host)
+    trusted = trusted_keys(arguments.trust, os.environ)
     variables = accounts([*texts_of(scenario), *map(str, scenario.parameters.values())])
     wanted = _manifest(arguments, scenario, given, site, host)
     tagger_for(arguments, wanted, token)  # what is not there or cannot be is said at once
@@ -96,7 +98,7 @@ def once(arguments: Namespace, token: str, *, stop: Stop | None = None, check: b
             hosts=(host, *scenario.hosts),
             window=scenario.window,
             visible=arguments.visible,
-            trusted_keys=trusted_keys(arguments.trust, os.environ),
+            trusted_keys=trusted,
             plain_origins=plain_origins(site),
         ),
         limits=Limits(
@@ -156,9 +158,10 @@ def _play(arguments: Namespace, plan: Plan, cast: Cast, folder: RunFolder, progr
 
 
 def _sum_up(folder: RunFolder) -> None:
-    print(table(write_summary(folder)) + summed_up(folder), end="", flush=True)
+    print(table(campaign_summary(folder)) + summed_up(folder), end="", flush=True)
     if kept := kept_sessions(folder.outbox):
         print(f"{kept} sessions wait for the sidecar: `tracemark replay --deliver {folder.path}` delivers them", flush=True)
+    write_summary(folder)  # last: where there is no room for a file, what was printed is what is left
 
 
 def versions() -> dict[str, str]:
@@ -239,14 +242,16 @@ def _require(arguments: Namespace) -> None:
         if getattr(arguments, name) is None:
             raise UsageFault(f"{option} is missing", "see `tracemark replay --help`")
     for name, least in (("repetitions", 1), ("attempts", 1), ("route_changes", 0), ("timeout", 0)):
-        if getattr(arguments, name) < least:
+        if not getattr(arguments, name) >= least:  # NaN, too, is no time to wait for
             option = "--" + name.replace("_", "-")
             raise UsageFault(f"{option} {getattr(arguments, name):g} is too few", f"write at least {least}")
     check_user_options(arguments)
-    if "?" in arguments.url or "@" in arguments.url:
+    check_schedule_options(arguments)
+    if any(sign in arguments.url for sign in "?#@"):
         raise UsageFault(
             "--url holds a query or a user name", "write the site's address alone; accounts stand in the environment"
         )
+    check_channel(arguments.markers or MARKERS)
 
 
 def pairs_of(given: Sequence[str]) -> Mapping[str, str]:

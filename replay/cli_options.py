@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from replay.arguments import Parser
 from replay.harm import OPTION as MAY_DELETE
 from replay.safety import VARIABLE
 from replay.scenario import names
@@ -27,7 +28,7 @@ EXAMPLE = """examples:
 
 def parser() -> ArgumentParser:
     """The command line."""
-    wanted = ArgumentParser(
+    wanted = Parser(
         prog="tracemark replay",
         description="Plays a scenario in Chromium with native input, again and again on one route, and marks every action.",
         epilog=EXAMPLE,
@@ -41,7 +42,13 @@ def parser() -> ArgumentParser:
     add("--run-id", metavar="ID", help="name of the run; the same name finishes one (default: made from the time)")
     add("--out", type=Path, default=Path("replay-results"), metavar="DIR", help="for results (default: %(default)s)")
     add("--seed", type=int, help="repeats the variation of an earlier run; repetition n uses SEED + n")
-    add("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the scenario; repeatable")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a parameter of the scenario, such as pace=2 (pauses half as long); repeatable",
+    )
     add("--capture", action=BooleanOptionalAction, default=False, help="capture the packets between this machine and the site")
     add("--keep-captures", action="store_true", help="keep the packets, not only their metrics")
     add("--route", action=BooleanOptionalAction, default=True, help="trace the route before every repetition (default: yes)")

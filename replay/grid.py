@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from selenium import webdriver
 from selenium.common import exceptions
@@ -25,6 +24,7 @@ from selenium.webdriver.remote.command import Command
 from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
+from replay.address import taken_apart
 from replay.browser import BIDI_POLL_S, Browser, chrome_options, end_session
 from replay.chromium import BrowserOptions, BrowserPaths, arguments
 from replay.driver_faults import BrowserGoneError, first_line, translated
@@ -52,8 +52,8 @@ class Grid:
     """A Selenium Grid 4 by the address of its hub or router; raises GridError for what is no such address."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
+        parts = taken_apart(url, "http", "https")
+        if parts is None or "@" in parts.netloc or parts.query:
             raise GridError(f"--grid {url!r} is no address of a grid", "write for example --grid http://grid.example.org:4444")
         self.url = url.rstrip("/")
 

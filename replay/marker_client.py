@@ -15,7 +15,7 @@ from replay.clock_offset import Offset, OffsetEstimator
 from replay.marker_link import BACKOFF_S, ChannelRefusedError, ChannelUnreachableError, Identity, MarkerLink
 from replay.outbox import Outbox
 from sidecar.model.faults import UsageFault
-from sidecar.model.records import Marker, Phase
+from sidecar.model.records import AttemptOutcome, Marker, Phase
 from sidecar.model.wire import from_marker
 
 __all__ = ["ChannelRefusedError", "ChannelUnreachableError", "MarkerClient", "UnknownActionIdError"]
@@ -105,10 +105,18 @@ class MarkerClient:
         scenario: str | None = None,
         role: str | None = None,
         repetition: int | None = None,
+        attempt: str | None = None,
+        series: int | None = None,
+        outcome: AttemptOutcome | None = None,
     ) -> None:
-        """Say which experiment this session belongs to from now on."""
-        given = {"run": run, "setup": setup, "scenario": scenario, "role": role, "repetition": repetition}
-        self._put("run", {name: value for name, value in given.items() if value is not None})
+        """Say which experiment this session belongs to from now on, and which attempt in it."""
+        named = {"run": run, "setup": setup, "scenario": scenario, "role": role, "repetition": repetition}
+        given = {name: value for name, value in named.items() if value is not None}
+        self._put("run", given)
+        if attempt is not None:
+            # Apart: an older sidecar refuses a message with fields that it does not know, and would not know the run either.
+            of_attempt = {"attempt": attempt, "series": series, "outcome": outcome}
+            self._put("run", given | {name: value for name, value in of_attempt.items() if value is not None})
 
     def begin(self, action: str) -> str:
         """An action begins now; returns its id, 16 hex digits, for `end`, `cancel` and the `traceparent` header."""

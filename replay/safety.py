@@ -18,6 +18,11 @@ CREATING = frozenset({"upload", "annotate"})
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+#: a host's name, or a pattern of names
+_NAME = re.compile(r"[\w*?-]+(\.[\w*?-]+)*\.?")
+_PART_OF_ADDRESS = re.compile(r"[\d.*?]*[\d.][\d.*?]*", re.ASCII)
+
+
 class HostNotAllowedError(UsageFault):
     """Sessions would be played on a host that nobody has allowed."""
 
@@ -35,12 +40,24 @@ def is_allowed(host: str, allowed: Sequence[str]) -> bool:
 
 
 def check_host(host: str, given: Sequence[str], variable: str, *, yes: bool) -> None:
-    """Raise HostNotAllowedError unless the host is allowed by option, by the variable's text, or by an explicit yes."""
+    """Raise HostNotAllowedError unless the host is allowed by option, by the variable's text, or by an explicit yes; UsageFault
+    for an entry that could never fit."""
     allowed = [*given, *(part.strip() for part in variable.split(",") if part.strip())]
+    for entry in allowed:
+        _check_entry(entry)
     if not yes and not is_allowed(host, allowed):
         raise HostNotAllowedError(
             f"{host} is not among the hosts that sessions may be played on",
             f"put it into {VARIABLE} or --allow-host if it is a site to measure, or say --yes-this-host this once",
+        )
+
+
+def _check_entry(entry: str) -> None:
+    """Refuse what no host could ever fit: an entry that is passed over in silence is looked for elsewhere."""
+    if _network(entry) is None and (not _NAME.fullmatch(entry) or _PART_OF_ADDRESS.fullmatch(entry)):
+        raise UsageFault(
+            f"{entry!r} is no host that could be allowed",
+            "write a name, *.example.org, an address or a network such as 10.77.0.0/16, without scheme, port and path",
         )
 
 

@@ -51,6 +51,8 @@ def scenario_file(name_or_file: str) -> Path:
     """Where the scenario of this name, or in this file, is; ScenarioError when it is nowhere."""
     shipped = FOLDER / f"{name_or_file}.json"
     path = shipped if re.fullmatch(NAME, name_or_file) and shipped.is_file() else Path(name_or_file)
+    if not path.is_file() and name_or_file == "upload":
+        raise ScenarioError("upload has no steps to show", "it has options of its own: see `tracemark replay upload --help`")
     if not path.is_file():
         raise ScenarioError(f"there is no scenario {name_or_file!r}", f"use {', '.join(names())} or the path of a file")
     return path

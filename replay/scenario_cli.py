@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from replay.address import taken_apart
+from replay.arguments import Parser
 from replay.http.har_import import HAR, import_archive
 from replay.scenario import load_raw, load_scenario, names, parse, scenario_file
 from replay.scenario_export import to_side
@@ -30,7 +32,7 @@ EXAMPLE = """examples:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    wanted = argparse.ArgumentParser(
+    wanted = Parser(
         prog="tracemark scenario",
         description="Makes scenarios of recordings, shows what they do, and writes them in other formats.",
         epilog=EXAMPLE,
@@ -119,6 +121,8 @@ def _short(value: object) -> str:
 def _import(arguments: argparse.Namespace) -> int:
     if not 0 <= arguments.think <= 3600:
         raise UsageFault(f"--think {arguments.think} is no pause", "write seconds from 0 to 3600")
+    if arguments.site:
+        _check_site(arguments.site)
     wishes = Wishes(
         test=arguments.test,
         session=arguments.session,
@@ -177,13 +181,17 @@ def _export(arguments: argparse.Namespace) -> int:
         return 0
     if path.suffix.lower() != ".side":
         raise UsageFault(f"--to {path} is no known format", f"let it end in .side, {', '.join(SUFFIXES)}")
-    if not re.fullmatch(r"https?://[^/\s?#]+(?:/[^\s?#]*)?", arguments.site):
-        raise UsageFault(f"--site {arguments.site!r} is no address of a site", "write for example https://xnat.example.org/xnat")
+    _check_site(arguments.site)
     exported = to_side(load_scenario(str(scenario_file(arguments.scenario))), site=arguments.site)
     _save(path, json.dumps(exported.project, indent=2, ensure_ascii=False) + "\n")
     print(f"{path}: {len(exported.project['tests'][0]['commands'])} commands", file=sys.stderr)
     _list(exported.remarks)
     return 1 if any(remark.lost for remark in exported.remarks) else 0
+
+
+def _check_site(site: str) -> None:
+    if taken_apart(site, "http", "https") is None or re.search(r"[\s?#]", site):
+        raise UsageFault(f"--site {site!r} is no address of a site", "write for example https://xnat.example.org/xnat")
 
 
 def _save(path: Path, text: str) -> None:

@@ -22,6 +22,8 @@ from replay.scenario_shape import (
 )
 
 _MOST = 1_000_000
+#: of what is said to be wrong
+_LONGEST = 300
 
 
 class Reader:
@@ -33,6 +35,8 @@ class Reader:
 
     def error(self, what: str, remedy: str) -> ScenarioError:
         """What is wrong here, and what to do."""
+        if len(what) > _LONGEST:  # its end says what is wrong
+            what = f"{what[: _LONGEST // 2]}…{what[-_LONGEST // 2 :]}"
         return ScenarioError(f"{self.where}: {what}", remedy)
 
     def field(self, kind: str, name: str, raw: Any) -> Any:

@@ -23,11 +23,16 @@ def read_text(text: str, suffix: str, file: str) -> object:
     try:
         if suffix.lower() in (".yaml", ".yml"):
             return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader that knows even less)
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return _writable(json.loads(text, object_pairs_hook=_once, parse_constant=_no_number))
     except yaml.YAMLError as error:
         raise ScenarioError(f"{file} is not YAML", " ".join(str(error).split())) from error
     except (ValueError, RecursionError) as error:
         raise ScenarioError(f"{file} is not {'YAML' if suffix.lower() != '.json' else 'JSON'}", str(error)) from error
+
+
+def read_json(text: str) -> Any:
+    """The values of a program's JSON: no NaN, no half of a character. ValueError or RecursionError where it is none."""
+    return _writable(json.loads(text, parse_constant=_no_number))
 
 
 def write_text(raw: object, suffix: str) -> str:
@@ -49,6 +54,15 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> float:
     raise ValueError(f"{text} is no number")
+
+
+def _writable(raw: Any) -> Any:
+    r"""The same; ValueError where a text holds half of a character (`\ud800`), which no file can."""
+    try:
+        json.dumps(raw, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"\\u{ord(error.object[error.start]):x} stands there without its other half") from error
+    return raw
 
 
 class _Loader(yaml.SafeLoader):

@@ -18,6 +18,8 @@ from replay.schedule_run import Desk, Scheduler, Stop
 from replay.sidecar_api import VARIABLE, Sidecar, SidecarAnswerError, SidecarAwayError, beside
 from sidecar.model.faults import UsageFault
 
+_MIDNIGHT = "00:00"
+
 
 class Once(Protocol):
     """Plays one campaign: `replay.cli.once`."""
@@ -30,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of a schedule, and of what is asked of the sidecar."""
     add = parser.add_argument_group("baselines by schedule").add_argument
     add("--every", metavar="PERIOD", help="play a run again and again, at times such as every 6h, 30m or 1d; ends with SIGTERM")
-    add("--at", metavar="HH:MM", default="00:00", help="one of those times, on the wall clock (default: %(default)s)")
+    add("--at", metavar="HH:MM", default=_MIDNIGHT, help="one of those times, on the wall clock (default: %(default)s)")
     add(
         "--quiet",
         "--not",
@@ -88,6 +90,21 @@ def scheduled(
         )
         Scheduler(name, schedule, ScheduleLog(arguments.out, name), desk).run()
     return 0
+
+
+def check_schedule_options(arguments: argparse.Namespace) -> None:
+    """Raise UsageFault for what belongs to a schedule where there is none: who names quiet hours expects them to be kept."""
+    if arguments.every is not None:
+        return
+    given = {
+        "--quiet": arguments.quiet,
+        "--at": arguments.at != _MIDNIGHT,
+        "--zone": arguments.zone,
+        "--most-users": arguments.most_users,
+    }
+    for option, told in given.items():
+        if told:
+            raise UsageFault(f"{option} is for a schedule, and there is none", "say how often to play with --every")
 
 
 def schedule_of(arguments: argparse.Namespace, environment: Mapping[str, str]) -> Schedule:

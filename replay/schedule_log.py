@@ -12,6 +12,8 @@ from replay.failures import disk_fault
 
 FILE = "schedule.jsonl"
 Event = Literal["begun", "resumed", "finished", "failed", "stopped", "skipped", "missed"]
+#: seconds of a year that every calendar knows
+_LAST_S = 200 * 10**9
 _ENDS = ("finished", "failed")
 
 
@@ -70,6 +72,9 @@ class ScheduleLog:
 def _read(line: bytes) -> Entry | None:
     try:
         raw: dict[str, Any] = json.loads(line)
-        return Entry(**raw)
-    except (ValueError, TypeError):
+        entry = Entry(**raw)
+    except (ValueError, TypeError, RecursionError):
         return None
+    numbers, texts = (entry.time_ns, entry.due_s), (entry.schedule, entry.event, entry.run, entry.reason)
+    good = all(type(one) is int for one in numbers) and all(isinstance(one, str) for one in texts)
+    return entry if good and abs(entry.due_s) < _LAST_S else None

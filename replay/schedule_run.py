@@ -15,6 +15,8 @@ from sidecar.model.faults import Fault
 
 #: the wall clock is looked at again after so long: it may be set, and a machine may sleep
 _LOOK_S = 30.0
+#: times that came while a run was played are counted no further
+_MOST_COUNTED = 1000
 #: a run that could not begin for longer than this is left out
 LATE_S = 600
 
@@ -125,11 +127,22 @@ class Scheduler:
             self._desk.play(run)
         except StoppedError as stopped:
             self._note("stopped", due_s, run, stopped.what)
+            return
         except Fault as fault:
             self._note("failed", due_s, run, str(fault))
             self._desk.say(f"{run} failed: {fault}")
         else:
             self._note("finished", due_s, run, "")
+        self._overrun(due_s, run)
+
+    def _overrun(self, due_s: int, run: str) -> None:
+        """Say which times came while a run was played: they are not made up for."""
+        passed, last_s, next_s = 0, due_s, self._schedule.next_after(due_s)
+        while next_s <= self._now_s() and passed < _MOST_COUNTED:
+            passed, last_s, next_s = passed + 1, next_s, self._schedule.next_after(next_s)
+        if passed:
+            times = "time" if passed == 1 else "times"
+            self._leave_out("missed", last_s, f"{passed} {times} while {run} was played; not made up for")
 
     def _leave_out(self, event: Event, due_s: int, reason: str) -> None:
         run = self._named(due_s)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
+from replay.address import taken_apart
 from sidecar.model.faults import Fault, UsageFault
 
 #: environment variable with the sidecar's address
@@ -55,8 +55,8 @@ class Sidecar:
     """The HTTP API at an address such as `http://127.0.0.1:8050`."""
 
     def __init__(self, url: str, request: Callable[..., requests.Response] = requests.request) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
+        parts = taken_apart(url, "http", "https")
+        if parts is None or parts.query or parts.username:
             raise UsageFault(f"{url[:80]!r} is no address of a sidecar", "write for example http://127.0.0.1:8050")
         self.url = url.rstrip("/")
         self._request = request
@@ -116,8 +116,8 @@ class Sidecar:
 
 def beside(markers: str) -> str | None:
     """The HTTP API that by default stands beside a marker channel; None where that cannot be told from its address."""
-    parts = urlsplit(markers)
-    if parts.scheme != "ws" or parts.hostname is None or parts.port not in _PORTS:
+    parts = taken_apart(markers, "ws")
+    if parts is None or parts.hostname is None or parts.port not in _PORTS:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"http://{host}:{_PORTS[parts.port]}"

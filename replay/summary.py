@@ -107,13 +107,17 @@ def table(summary: Summary) -> str:
 def _notes(summary: Summary) -> list[str]:
     said = {
         "capture": "Rates: bytes at the IP layer over the time from first to last packet, from the capture.",
-        "browser": "Rates: what the browser says it received and sent, without headers below HTTP; nothing was captured.",
+        "browser": "Rates: what the browser (with --engine http: we) received and sent, without headers below HTTP; "
+        "nothing was captured.",
         "mixed": "Rates: partly from a capture, partly from the browser; they cannot be compared.",
         "none": "No sizes are known.",
     }
     notes = [said[summary.source]]
     if summary.users > 1 and summary.source == "browser":
-        notes = ["Rates: what each user's browser says; a capture has all users together: repetition-NNN/transfers.json."]
+        notes = [
+            "Rates: what each user's browser (with --engine http: we) received and sent, without headers below HTTP; a capture "
+            "has all users together, in repetition-NNN/transfers.json."
+        ]
     if summary.users > 1:
         notes.append(f"{summary.users} users in each repetition, each a session in its folder user-NN/.")
     if summary.failed_users:
@@ -123,7 +127,8 @@ def _notes(summary: Summary) -> list[str]:
     if summary.discarded:
         notes.append(f"Not counted because the route changed: {_count(summary.discarded, 'repetition')}, in discarded/.")
     if summary.route is not None:
-        notes.append(f"Route: {summary.route}")
+        silent = set(summary.route.split()) <= {"*"}
+        notes.append(f"Route: {'no hop answered, so a change of it would not be seen' if silent else summary.route}")
     return notes
 
 

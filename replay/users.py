@@ -63,9 +63,9 @@ class Pattern:
         if text == "at-once":
             return cls(kind="at-once", text=text)
         if kind == "ramp" and (found := _TIME.fullmatch(value)):
-            return cls(kind="ramp", text=text, span_s=float(found[1]) * _SECONDS[found[2]])
+            return cls(kind="ramp", text=text, span_s=_finite(text, float(found[1]) * _SECONDS[found[2]]))
         if kind == "poisson" and (found := _RATE.fullmatch(value)) and float(found[1]) > 0:
-            return cls(kind="poisson", text=text, per_s=float(found[1]) / _SECONDS[found[2]])
+            return cls(kind="poisson", text=text, per_s=_finite(text, float(found[1]) / _SECONDS[found[2]]))
         if kind == "day" and value:
             return _day(text, value, read)
         raise ArrivalsError(f"{text!r} is no arrival pattern")
@@ -104,8 +104,14 @@ def _day(text: str, value: str, read: Callable[[str], str]) -> Pattern:
     weights = PROFILES.get(name) or _weights(name, read)
     busy = [hour for hour, weight in enumerate(weights) if weight]
     kept = tuple(float(weight) for weight in weights[busy[0] : busy[-1] + 1])
-    span_s = float(found[1]) * _SECONDS[found[2]] if found else 3600.0 * len(kept)
+    span_s = _finite(text, float(found[1]) * _SECONDS[found[2]]) if found else 3600.0 * len(kept)
     return Pattern(kind="day", text=text, span_s=span_s, weights=kept)
+
+
+def _finite(text: str, number: float) -> float:
+    if not math.isfinite(number):
+        raise ArrivalsError(f"{text[:40]!r}… is longer than time is")
+    return number
 
 
 def _weights(name: str, read: Callable[[str], str]) -> tuple[float, ...]:
@@ -118,6 +124,6 @@ def _weights(name: str, read: Callable[[str], str]) -> tuple[float, ...]:
         raise ArrivalsError(f"the profile {name} holds more than numbers ({error})") from error
     if len(weights) != DAY_HOURS:
         raise ArrivalsError(f"the profile {name} has {len(weights)} weights, not {DAY_HOURS}")
-    if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
+    if not all(weight >= 0 for weight in weights) or not 0 < sum(weights) < math.inf:
         raise ArrivalsError(f"the profile {name} needs weights from 0, and one above it")
     return weights

@@ -34,12 +34,16 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands still until it is told to move; for tests. Both clocks move together; the wall clock can be stepped."""
+    """A clock that stands still until it is told to move; for tests. Both clocks move together; the wall clock can be stepped.
+
+    `waits` counts who has begun to wait: from then on, and not before, it is certain what `advance` does to them.
+    """
 
     def __init__(self, wall_ns: int = 1_700_000_000_000_000_000, mono_ns: int = 0) -> None:
         self._wall_ns = wall_ns
         self._mono_ns = mono_ns
         self._moved = threading.Condition()
+        self.waits = 0
 
     def wall_ns(self) -> int:
         with self._moved:
@@ -64,6 +68,7 @@ class ManualClock:
     def wait(self, event: threading.Event, seconds: float) -> bool:
         with self._moved:
             until = self._mono_ns + round(seconds * 1e9)
+            self.waits += 1
             # The event is not ours to be notified of: look at it whenever the clock moves, and now and then.
             while not event.is_set() and self._mono_ns < until:
                 self._moved.wait(0.01)

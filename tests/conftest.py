@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support.network_blind import blinded
+
 ROOT = Path(__file__).resolve().parent.parent
 #: what may be skipped even in CI, by the beginning of the reason
 MAY_BE_SKIPPED = ("no recorded cases",)
@@ -21,6 +23,16 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 #: modules that build network namespaces with the same addresses: one after the other, where tests run on several workers
 NETWORKS = ("test_networks", "test_campaign_setups")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blind_browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The driver on PATH starts browsers that do not give up requests when other tests change the machine's networks."""
+    folder = tmp_path_factory.mktemp("blind")
+    with pytest.MonkeyPatch.context() as patched:
+        if blinded("chromedriver", folder):
+            patched.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

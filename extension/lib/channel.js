@@ -86,6 +86,11 @@ export class Conversation {
     return messages;
   }
 
+  /** Whether the sidecar waits for numbers before these entries that are gone, and this hello did not say so: only another one can. */
+  isHeldUp([first]) {
+    return this.state === "open" && first !== undefined && first.seq > Math.max(this.acked + 1, this.hello.resume_seq ?? 1);
+  }
+
   /** Everything that is not acknowledged is to be sent again. */
   rewind() {
     this.#sent = this.acked;

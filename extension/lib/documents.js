@@ -1,13 +1,14 @@
 // The documents that are connected now: one per frame, with its port, its tab and its site.
 
 import { siteOf } from "./sites.js";
+import { Skew } from "./timelines.js";
 
 export class Documents {
   #open = new Map();
 
   add(port) {
     const { tab, frameId } = port.sender ?? {};
-    const page = { port, tab: tab?.id, opener: tab?.openerTabId, frame: frameId, site: undefined, heard: false, lead_ms: undefined };
+    const page = { port, tab: tab?.id, opener: tab?.openerTabId, frame: frameId, site: undefined, heard: false, skew: new Skew() };
     this.#open.set(port, page);
     return page;
   }

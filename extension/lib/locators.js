@@ -5,6 +5,8 @@
   const MOST = 5;
   const MARKS = ["data-cy", "data-testid", "data-action"];
   const PLAIN = /^[\w .:/-]{1,60}$/;
+  /** What a developer writes on a tool; a label of a subject or a session has digits, or signs like these: _ ^ */
+  const TOOL = /^[A-Za-z][A-Za-z /-]{1,40}$/;
   /** Ids that are drawn anew for each page, and classes that tell a state. */
   const DRAWN = /\d{4,}|(?=[a-f]*\d)[0-9a-f]{8,}|^(yui|ext|ui-id|radix|react|mui|:r)/i;
   const STATE = /\d|^(active|open|hidden|disabled|selected|focus|hover|checked|loading|ready|on|off|current)$|--/i;
@@ -31,7 +33,7 @@
       const value = element.getAttribute(mark);
       if (value && PLAIN.test(value)) yield css(`[${mark}=${quoted(value)}]`);
     }
-    if (element.matches("button[title]") && PLAIN.test(element.title)) yield css(`button[title=${quoted(element.title)}]`);
+    if (element.matches("button[title]") && TOOL.test(element.title)) yield css(`button[title=${quoted(element.title)}]`);
     if (element.matches("a[href]") && /^https?:$/.test(element.protocol)) yield css(`a[href*=${quoted(own.scenarioPath(element.pathname))}]`);
     for (const one of classList) if (!STATE.test(one) && PLAIN.test(one)) yield css(`${tag(element)}.${CSS.escape(one)}`);
   }

@@ -6,6 +6,10 @@ export const BOUNDS = Object.freeze({ count: 50_000, bytes: 16 * 1024 * 1024, ag
 
 /** So many delivered markers are remembered per session, so that one that a page sends again is not taken for a new one. */
 const DELIVERED = 200;
+/** Sessions of which only this is left to tell, that they lost something; older ones are forgotten, and stay in the counts. */
+const MOST_OWING = 100;
+/** Nothing is left of this session but numbers that the sidecar never saw: it is still to be told that they are lost. */
+const owes = ({ entries, next, acked }) => entries.length === 0 && next - 1 > acked;
 const keyOf = ({ action_id, phase }) => `${action_id} ${phase}`;
 
 export class Outbox {
@@ -27,12 +31,16 @@ export class Outbox {
   async load() {
     const { sessions, entries, counters } = await this.#store.load();
     for (const record of sessions) this.#sessions.set(record.session, { ...record, entries: [] });
-    for (const entry of entries) this.#sessions.get(entry.session)?.entries.push(entry);
+    const isDone = ({ session, seq }) => !(seq > this.#sessions.get(session)?.acked);
+    for (const entry of entries) if (!isDone(entry)) this.#sessions.get(entry.session).entries.push(entry);
     if (counters) {
       this.#totals.dropped = { ...this.#totals.dropped, ...counters.dropped };
       this.#totals.deleted = counters.deleted ?? 0;
     }
     this.#count();
+    // What a full disk took only after it was given up as lost; the sidecar has been told, and its number is done.
+    const stale = entries.filter(isDone);
+    if (stale.length > 0) await this.#write({ drop: stale }).catch(() => undefined);
   }
 
   get totals() {
@@ -98,15 +106,17 @@ export class Outbox {
   /** Sessions that still have something to tell, the oldest first. */
   waiting() {
     return [...this.#sessions.values()]
-      .filter((record) => record.entries.length > 0)
+      .filter((record) => record.entries.length > 0 || owes(record))
       .sort((a, b) => a.started_ms - b.started_ms)
       .map((record) => record.session);
   }
 
-  /** A session begins; those that are over and delivered are forgotten. */
+  /** A session begins; those that are over and delivered are forgotten, and what was lost of them is told. */
   begin(session, started_ms) {
     return this.#alone(async () => {
-      const over = [...this.#sessions.values()].filter((record) => record.session !== session && record.entries.length === 0);
+      const empty = [...this.#sessions.values()].filter((record) => record.session !== session && record.entries.length === 0);
+      const owing = empty.filter(owes).sort((a, b) => b.started_ms - a.started_ms).slice(0, MOST_OWING);
+      const over = empty.filter((record) => !owing.includes(record));
       for (const record of over) this.#sessions.delete(record.session);
       const record = this.#sessions.get(session) ?? { session, started_ms, next: 1, acked: 0, welcomed: false, done: [], entries: [] };
       this.#sessions.set(session, record);
@@ -139,6 +149,7 @@ export class Outbox {
             if (dropped.length > 0) continue;
           }
           this.#totals.dropped.full += fresh.length;
+          record.next = next; // a hole in the numbers is how the sidecar hears of it
           return { kept: false, dropped: dropped.length, error };
         }
       }
@@ -172,6 +183,7 @@ export class Outbox {
       const lowest = record.entries[0]?.seq ?? record.next;
       if (!record.welcomed && last_seq >= lowest) await this.#shift(record, last_seq - lowest + 1);
       record.welcomed = true;
+      if (owes(record)) record.acked = record.next - 1; // the hello has told it
       await this.#write({ sessions: [record] });
     }).then(() => this.acknowledge(session, last_seq));
   }
@@ -190,10 +202,10 @@ export class Outbox {
   clear() {
     return this.#alone(async () => {
       const gone = [...this.#sessions.values()].flatMap((record) => record.entries);
-      for (const record of this.#sessions.values()) record.entries = [];
+      for (const record of this.#sessions.values()) Object.assign(record, { entries: [], acked: record.next - 1 });
       this.#totals.deleted += gone.length;
       this.#count();
-      await this.#write({ drop: gone });
+      await this.#write({ sessions: [...this.#sessions.values()], drop: gone });
       return gone.length;
     });
   }

@@ -22,12 +22,31 @@ export function element(name, attributes = {}, ...children) {
   return made;
 }
 
+/** Set a text where it differs: what is set again is read out again, and loses what is selected in it. */
+export function say(id, text) {
+  if (find(id).textContent !== text) find(id).textContent = text;
+}
+
+/** The same for a list: its lines are made anew only when a text changes, so that nothing loses the focus meanwhile. */
+export function sayEach(id, texts, line = (text) => element("li", {}, text)) {
+  const [list, now] = [find(id), JSON.stringify(texts)];
+  if (list.dataset.texts === now) return;
+  list.dataset.texts = now;
+  list.replaceChildren(...texts.map(line));
+}
+
+/** A button that has gone away hands the focus on to the first of `others` that is there, so that the keyboard keeps its place. */
+export function handOn(button, others) {
+  const isShown = (one) => one.getClientRects().length > 0;
+  if (!isShown(button)) [...document.querySelectorAll(others)].find(isShown)?.focus();
+}
+
 /** The state in words, in the box with the id `state`. */
 export function showState({ state, headline, todo, notes = [] }) {
   find("state").dataset.state = state;
-  find("headline").textContent = headline;
-  find("todo").textContent = todo;
-  find("notes").replaceChildren(...notes.map((note) => element("li", {}, note)));
+  say("headline", headline);
+  say("todo", todo);
+  sayEach("notes", notes);
 }
 
 export const plural = (count, one, many) => `${count.toLocaleString()} ${count === 1 ? one : many}`;

@@ -1,9 +1,9 @@
 // From what pages tell to numbered markers in the outbox: open actions, downloads, ratings. It records while it is told to.
 
-import { lead } from "./clock.js";
 import { AwaitedDownloads, answerOutcome, downloadAge, downloadBytes, downloadOrigin } from "./downloads.js";
 import { OpenActions } from "./open_actions.js";
-import { attributes, markerFields, offsetFields, pageLead } from "./wire_items.js";
+import { ownLead } from "./timelines.js";
+import { attributes, markerFields, offsetFields } from "./wire_items.js";
 
 /** Between two questions of how it felt; an ignored one goes away by itself. */
 const RATING_EVERY_MS = 20 * 60_000;
@@ -77,7 +77,7 @@ export class Recorder {
     }
     page.counts = message.counts;
     if (!this.recording || !Array.isArray(message.items)) return;
-    page.lead_ms ??= pageLead(message.clock);
+    page.skew.add(message.clock, this.#ownLead());
     const now_ms = this.#ports.now_ms();
     const fresh = [];
     for (const item of message.items.slice(0, 1000)) {
@@ -91,7 +91,7 @@ export class Recorder {
         this.#open.note(page.tab, item); // kept by a background that was ended before it could note it
         continue;
       }
-      if (this.#note(page.tab, item)) fresh.push(this.#marker(fields, page.lead_ms));
+      if (this.#note(page.tab, item)) fresh.push(this.#marker(fields, page.skew.ms));
     }
     await this.#put(fresh);
     if (fresh.some(({ fields }) => fields.phase === "end" && SIGNING.has(fields.action))) await this.#ports.changedHands();
@@ -179,7 +179,7 @@ export class Recorder {
   #last({ action_id, action, tab }, phase, wall_ms, attrs) {
     const item = { action_id, action, phase, wall_ms, attrs };
     const fields = markerFields(item, { names: this.#names, now_ms: this.#ports.now_ms() });
-    return fields && this.#note(tab, item) ? [this.#marker(fields, undefined)] : [];
+    return fields && this.#note(tab, item) ? [this.#marker(fields, 0)] : [];
   }
 
   #note(tab, item) {
@@ -193,15 +193,15 @@ export class Recorder {
   }
 
   /** An entry; its offset is today's if the clocks were compared, else it is added when it is sent. */
-  #marker(fields, page_lead_ms) {
+  #marker(fields, skew_ms) {
     const own_lead_ms = this.#ownLead();
-    const lead_ms = page_lead_ms ?? own_lead_ms;
+    const lead_ms = own_lead_ms + skew_ms;
     const offset = offsetFields(this.#ports.estimator.at(this.#ports.now_ms()), lead_ms, own_lead_ms);
     return { kind: "marker", fields: { ...fields, ...offset }, lead_ms };
   }
 
   #ownLead() {
-    return lead(this.#ports.wall_ms(), this.#ports.now_ms());
+    return ownLead(this.#ports.wall_ms, this.#ports.now_ms);
   }
 
   async #put(entries) {

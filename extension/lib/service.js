@@ -2,7 +2,6 @@
 
 import { Access } from "./access.js";
 import { Admission } from "./admission.js";
-import { lead } from "./clock.js";
 import { Documents } from "./documents.js";
 import { FileWatch } from "./file_watch.js";
 import { Link } from "./link.js";
@@ -12,6 +11,7 @@ import { Recorder } from "./recorder.js";
 import { Scenarios } from "./scenarios.js";
 import { Sitting, isSampled } from "./sessions.js";
 import { Settings } from "./settings.js";
+import { ownLead } from "./timelines.js";
 import { Visits } from "./visits.js";
 import { completed } from "./wire_items.js";
 
@@ -49,7 +49,7 @@ export class Service {
     });
     this.link = new Link({
       ...ports,
-      complete: (entry) => completed(entry, ports.estimator.at(ports.now_ms()), lead(ports.wall_ms(), ports.now_ms())),
+      complete: (entry) => completed(entry, ports.estimator.at(ports.now_ms()), ownLead(ports.wall_ms, ports.now_ms)),
       credentials: (session) => this.#admission.credentials(session, this.settings.config),
       forgetCredentials: (session) => ports.outbox.keepTicket(session, undefined),
       sent: (message) => {

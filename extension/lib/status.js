@@ -39,6 +39,8 @@ function linkTrouble({ code, message }, config) {
       return ["refused", "The sidecar speaks another version", "Update the extension or the sidecar, whichever is older."];
     case "no_ticket":
       return ["not_connected", message || "The site gave no ticket", `Sign in to the site; a tab of it must be open. ${kept}`];
+    case "ticket_refused":
+      return ["not_connected", message, `It is tried again by itself; if it stays like this, tell whoever set up Tracemark. ${kept}`];
     case "address":
       return ["refused", "The sidecar's address cannot be used", `${message} Correct the sidecar's address in the options.`];
     case "replaced":

@@ -66,6 +66,10 @@ export class Talk {
   pump() {
     if (!this.#ready || this.#hold || this.#socket.readyState !== 1) return;
     const entries = this.#ports.outbox.entries(this.#conversation.session);
+    if (this.#conversation.isHeldUp(entries)) {
+      this.end(); // the next hello says what was lost
+      return;
+    }
     for (const message of this.#conversation.tell(entries, this.#ports.complete)) {
       this.#send(message);
       this.#ports.sent(message);

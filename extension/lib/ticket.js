@@ -4,6 +4,7 @@
 const EARLY_MS = 30_000;
 
 export class TicketError extends Error {
+  /** `no_ticket`: whoever signs in gets one. `ticket_refused`: nothing that a person does there helps. */
   code = "no_ticket";
   retry_after_ms = 0;
 }
@@ -57,6 +58,7 @@ export async function getTicket(ask, address, renew) {
     return { ticket, session, expires_ms: Number(answer.expires_ns) / 1e6 || 0 };
   }
   const error = new TicketError(WHY[answer.status] ?? `The site's answer to the question for a ticket was ${answer.status}`);
+  if (answer.status !== 0 && answer.status !== 401) error.code = "ticket_refused";
   error.retry_after_ms = (answer.after_s || 0) * 1000;
   throw error;
 }

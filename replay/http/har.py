@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 from replay.http.correlate import Known, recording_of
 from replay.http.observed import Headers, Observed, Stretch, header
 from replay.http.recording import Recording, RecordingError
+from replay.scenario_text import read_json
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSWORD = re.compile(r"pass|pwd|secret", re.IGNORECASE)
@@ -39,7 +39,7 @@ def import_har(
     observed, notes = read_har(path)
     if not observed:
         raise RecordingError(
-            f"{path.name} holds no request that can be replayed ({'; '.join(notes) or 'it is empty'})", "save it again"
+            f"{path.name} holds no request that can be replayed ({'; '.join(notes[:20]) or 'it is empty'})", "save it again"
         )
     place = urlsplit(observed[0].url)
     if any(one.status in _REDIRECTS for one in observed):
@@ -60,10 +60,10 @@ def import_har(
 def read_har(path: Path) -> tuple[list[Observed], list[str]]:
     """All exchanges of an archive, redirects joined, and what cannot be replayed; raises RecordingError when it is none."""
     try:
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))["log"]["entries"]
+        entries = read_json(path.read_text(encoding="utf-8-sig"))["log"]["entries"]
     except OSError as error:
         raise RecordingError(f"{path} cannot be read ({error.strerror})", "name another file") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise RecordingError(f"{path.name} is no HTTP archive", "save it as HAR from the browser's developer tools") from error
     if not isinstance(entries, list):
         raise RecordingError(f"{path.name} is no HTTP archive", "save it as HAR from the browser's developer tools")
@@ -72,7 +72,7 @@ def read_har(path: Path) -> tuple[list[Observed], list[str]]:
     for number, entry in enumerate(entries, 1):
         try:
             one = _exchange(entry)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             notes.append(f"entry {number} is left out: it is broken ({error})")
             continue
         if isinstance(one, str):

@@ -6,7 +6,6 @@ that the server hands out (`${v3|url}`), which are taken from the answers again 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,7 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from replay.durable import write_json
+from replay.http.recording_check import defects
 from replay.http.references import names
+from replay.scenario_text import read_json
 from sidecar.model.faults import UsageFault
 
 FORMAT = 1
@@ -41,7 +42,8 @@ class Take:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `url` begins with a slash and is meant below the site's address; texts may hold references.
+    """One request. `url` begins with a slash and is meant below the site's address; with `${origin|raw}` before it, below its
+    host. Texts may hold references.
 
     It starts `delay_ms` after `event`: the begin of its phase, or the head or the end of the answer to request `of`. `waits` says
     that the action is not over before it is. `hop_ms` are the pauses before the hops that redirects lead to. `status` and `lands`
@@ -150,7 +152,9 @@ class Recording:
         return made
 
     def check(self, name: str) -> None:
-        """Raise RecordingError when a request points to a phase or a request that is not before it."""
+        """Raise RecordingError for what cannot be played, or when a request points to what is not before it."""
+        if (what := next(defects(self), None)) is not None:
+            raise RecordingError(f"{name}: {what}", "record it again")
         for number, request in enumerate(self.requests):
             if not 0 <= request.phase < len(self.phases) or (request.of is not None and not 0 <= request.of < number):
                 raise RecordingError(f"{name}: request {number} refers to nothing before it", "record it again")
@@ -159,8 +163,8 @@ class Recording:
     def load(cls, path: Path) -> Recording:
         """Read a file; raises RecordingError."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            raw = read_json(path.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError, RecursionError) as error:
             raise RecordingError(f"{path} cannot be read ({error})", "record it again, or name another file") from error
         if not isinstance(raw, dict):
             raise RecordingError(f"{path} is no recording of requests", "record it again, or name another file")

@@ -6,7 +6,7 @@ import ssl
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Protocol
 
 import aiohttp
@@ -18,6 +18,8 @@ from replay.http.observed import Headers, header
 #: how long a connection may take, and how long a server may say nothing
 _CONNECT_S, _SILENCE_S = 30.0, 300.0
 _CHUNK = 256 * 1024
+#: asking these twice does no harm
+_ASKED_AGAIN = ("GET", "HEAD")
 #: what is kept of an answer that values are taken from
 _KEPT_BYTES = 4_000_000
 #: codings that answers are asked for in: what a browser asks for beside these cannot be read here
@@ -54,6 +56,29 @@ class Transport(Protocol):
         """Read the answer to its end; `on_head` is called when its head is there."""
 
 
+@dataclass(slots=True)
+class _Used:
+    """The connection of a request: whether another one had it `before`, and whether it `answered`."""
+
+    before: bool = False
+    answered: bool = False
+
+
+def _traced() -> aiohttp.TraceConfig:
+    """Tells every request's `_Used` of its connection; a request that the client itself repeats has several."""
+
+    async def again(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.before = True
+
+    async def anew(_: object, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.before = False
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_reuseconn.append(again)
+    config.on_connection_create_start.append(anew)
+    return config
+
+
 class Connections:
     """The connections of one user over aiohttp; an async context. `tls` replaces the system's trusted authorities."""
 
@@ -71,6 +96,7 @@ class Connections:
             skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=_SILENCE_S),
             read_bufsize=_CHUNK,
+            trace_configs=[_traced()],
         )
         return self
 
@@ -88,12 +114,43 @@ class Connections:
         keep: bool,
         on_head: Callable[[], None],
     ) -> Answer:
-        """As `Transport.send`."""
+        """As `Transport.send`.
+
+        A server may close a connection that rests, at the very moment at which it is used again: as a browser does, a question
+        that got no answer on such a connection is asked once more, until it is asked on a new one.
+        """
+        assert self._client is not None  # noqa: S101 (inside the context)
+        for _ in range(self._per_host if method in _ASKED_AGAIN else 0):
+            used = _Used()
+            try:
+                return await self._sent(method, url, headers, body, used, keep=keep, on_head=on_head)
+            except ConnectionFailedError as error:
+                if not used.before or used.answered or isinstance(error.__cause__, TimeoutError):
+                    raise
+        return await self._sent(method, url, headers, body, _Used(), keep=keep, on_head=on_head)
+
+    async def _sent(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        used: _Used,
+        *,
+        keep: bool,
+        on_head: Callable[[], None],
+    ) -> Answer:
         assert self._client is not None  # noqa: S101 (inside the context)
         try:
             async with self._client.request(
-                method, URL(url, encoded=True), headers=list(headers), data=body, allow_redirects=False
+                method,
+                URL(url, encoded=True),
+                headers=list(headers),
+                data=body,
+                allow_redirects=False,
+                trace_request_ctx=used,
             ) as response:
+                used.answered = True
                 on_head()
                 size, kept = 0, bytearray()
                 async for chunk in response.content.iter_any():

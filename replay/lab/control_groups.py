@@ -13,6 +13,8 @@ from replay.lab.pids import ends_within, identify
 PARENT = "tracemark-lab"
 _V1 = ("cpuacct", "memory")
 _EMPTYING_S = 3.0
+#: how often a lab may go between making the parent and the group in it
+_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class ControlGroups:
         folders = self._folders(name)
         try:
             for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
+                make_group(folder)
                 self._delegate(folder)
         except OSError:
             self.remove(name)
@@ -56,6 +58,18 @@ class ControlGroups:
             return
         for above in (self.root, folder.parent):
             (above / "cgroup.subtree_control").write_text("+cpu +memory", encoding="ascii")
+
+
+def make_group(folder: Path) -> None:
+    """Make a group below the common parent, also while another lab that goes takes the empty parent away."""
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+        else:
+            return
 
 
 def _members(folder: Path) -> set[int]:

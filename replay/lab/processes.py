@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 from replay.lab.command import Run, must
 from replay.lab.control_groups import ControlGroups
@@ -29,6 +31,8 @@ _ROOT = Path(__file__).parents[2]
 # In stopping order: nobody loses the server behind it while it still answers.
 _STOP = {"xnat-nginx": signal.SIGTERM, "xnat-web": signal.SIGTERM, "xnat-db": signal.SIGINT}
 _READY_S = 60.0
+#: where the lab's servers listen when nobody says where
+_PORTS, _TRIES = range(20_000, 32_000), 100
 #: of a program that listens without a word
 _LOOK_AGAIN_S = 1.0
 # The shell enters the control groups before it becomes the program, so that not a tick is counted elsewhere;
@@ -73,11 +77,16 @@ def database_folder(folder: StateFolder, *, as_root: bool) -> Path:
     return Path("/var/lib/tracemark-lab") / hashlib.sha256(bytes(folder.directory)).hexdigest()[:12]
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port of `host`, this machine's, that nobody listens on now, and that the system gives to nobody who asks for any.
+
+    Between the choice and its use by a server lies time in which the system gives away its own (32768 and more on Linux).
+    """
+    for port in SystemRandom().sample(_PORTS, _TRIES):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise LabFault(f"{host} has no port between {_PORTS[0]} and {_PORTS[-1]} to give away", "end what listens there")
 
 
 @dataclass(kw_only=True)

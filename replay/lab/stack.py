@@ -5,12 +5,12 @@ from __future__ import annotations
 import http.client
 import shutil
 import socket
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from replay.lab.answering import await_status
 from replay.lab.command import Run, run
 from replay.lab.containers import engine_answers, project_name
 from replay.lab.faults import LabFault, LabUsageFault
@@ -219,20 +219,19 @@ def _prepare_data(
 
 def _await_page(parts: Parts, port: int, path: str, say: Say) -> None:
     """Waits until the page comes through nginx; when it does not, says the last lines of what failed and raises a LabFault."""
-    deadline = time.monotonic() + _READY_S
-    while (answer := _page_status(port, path)) != 200:
+
+    def alive() -> None:
         for part, name in zip(parts.states(), NAMES, strict=True):
             if part.state != "running":
                 say(f"the last lines of {part.name}:\n{parts.last_words(name)}")
                 raise LabFault(f"{part.name} ended ({part.detail})", "mend what its last lines say and try again")
-        if time.monotonic() > deadline:
-            for name in NAMES:
-                say(f"the last lines of {name}:\n{parts.last_words(name)}")
-            got = "no answer" if answer is None else f"status {answer}"
-            raise LabFault(
-                f"GET {path} through nginx gave {got} for {_READY_S:g} s", "mend what the last lines say and try again"
-            )
-        time.sleep(0.25)
+
+    def late(got: str) -> LabFault:
+        for name in NAMES:
+            say(f"the last lines of {name}:\n{parts.last_words(name)}")
+        return LabFault(f"GET {path} through nginx gave {got} for {_READY_S:g} s", "mend what the last lines say and try again")
+
+    await_status(lambda: _page_status(port, path), lambda status: status == 200, timeout_s=_READY_S, alive=alive, late=late)
 
 
 def _page_status(port: int, path: str) -> int | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from replay.arguments import Parser
 from replay.packets.model import Server, Window
 from replay.packets.read import DISSECTORS, read_metrics
 from replay.packets.show import as_csv, as_table
@@ -27,7 +28,7 @@ _PATIENCE_S = 2.0
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    wanted = argparse.ArgumentParser(
+    wanted = Parser(
         prog="tracemark packets",
         description="Network metrics of the traffic with one server in a capture (pcap or pcapng, plain or gzip).",
         epilog=EXAMPLE,

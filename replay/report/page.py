@@ -92,7 +92,7 @@ def _runs(runs: Iterable[Run]) -> str:
     lines = []
     for run in runs:
         known, summary = run.manifest, run.summary
-        hops = "not traced" if known.route is None else f"{len(known.route.hops)} hops"
+        hops = "not traced" if known.route is None else f"{len(known.route.hops)} hop{'s' * (len(known.route.hops) != 1)}"
         changed = f", changed {len(known.routes) - 1}×" if len(known.routes) > 1 else ""
         finished = f"{summary.finished} of {summary.wanted}" + (" (unfinished)" if run.unfinished else "")
         finished += f", {summary.users} users each" if summary.users > 1 else ""

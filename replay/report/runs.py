@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from replay.campaign_folder import MANIFEST, TRANSFERS, Manifest, RunFolder, runs_in
-from replay.campaign_summary import summed_up
+from replay.campaign_summary import campaign_summary
 from replay.report.spread import Spread
 from replay.report.usage import UsageRow, beyond, beyond_note, usage_rows
 from replay.results import FORMAT, Repetition, ResultError, read_json
@@ -76,7 +76,7 @@ def read_run(path: Path) -> Run:
     try:
         sessions = [one for kept, result in folder.finished() for one in sessions_of(kept, result)]
         played = [(result, _transfers(kept)) for kept, result in sessions if result.failure is None]
-        summary = summed_up(folder)
+        summary = campaign_summary(folder)
     except ResultError as error:
         raise ResultError(f"the run {path} cannot be read: {error.what}", error.remedy) from error
     except (KeyError, TypeError, AttributeError) as error:
@@ -119,6 +119,7 @@ def notes_of(runs: Sequence[Run]) -> list[str]:
             ("the size of the downloaded exam", {run.manifest.exam_bytes for run in of}),
             ("the number of users", {run.manifest.users for run in of}),
             ("how users arrive", {run.manifest.arrivals for run in of}),
+            ("what plays them (a browser, or requests alone)", {run.manifest.engine for run in of}),
         ):
             if len(values) > 1:
                 notes.append(f"Runs of {scenario} differ in {what}: compare them with care.")

@@ -73,8 +73,8 @@ def settled(told: Mapping[str, Any], played: Mapping[str, int]) -> bool:
 def beyond(rows: Sequence[UsageRow], played: Mapping[str, int]) -> int:
     """How many actions the sidecar's figures hold beside those of the finished repetitions.
 
-    The sidecar knows a run, not which of its attempts count: an action that came to its end in one that failed, was interrupted
-    or was discarded later is among them.
+    A sidecar leaves out the attempts that did not finish. One of an older version does not: an action that came to its end in an
+    attempt that failed, was interrupted or was discarded later is among them.
     """
     known = {row.action: row.count for row in rows}
     return sum(max(0, count - played.get(action, 0)) for action, count in known.items())

@@ -67,6 +67,8 @@ def read_map(texts: Iterable[str]) -> dict[int, str | None]:
         if not match:
             raise RecordingError(f"--action-map {text!r} is no STEP=ACTION", "write for example 4=login,7-9=play,5=-")
         first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+        if first > last:
+            raise RecordingError(f"--action-map {text!r} ends before it begins", "write for example 7-9=play")
         for number in range(first, last + 1):
             found[number] = None if match.group(3) == "-" else match.group(3)
     return found

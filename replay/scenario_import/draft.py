@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from replay.address import taken_apart
 from replay.locate import Locator, LocatorError
 from replay.scenario import names_a_secret
-from replay.scenario_shape import FORMAT, IDENTIFIER, REFERENCE
+from replay.scenario_shape import CHOICES, FORMAT, IDENTIFIER, REFERENCE, SECRET_WORDS
 from sidecar.model.catalogue import load_catalogue
 from sidecar.model.faults import UsageFault
 
@@ -19,6 +20,13 @@ _XNAT_ROOTS = frozenset({"app", "data", "REST", "xapi", "VIEWER", "viewer", "log
 _USER_NAME = re.compile(r"(?i)(?:j_)?(?:user_?name|user|login|uname)")
 _USER_FIELD = re.compile(r"(?i)(?:^|[#=\"'\[\s/])(?:j_)?(?:user_?name|user|login|uname)(?:$|[\"'\]\s])")
 _LEAST_SECRET = 4
+_LONGEST_REMARK = 300
+#: what is typed only where somebody tries things out: it is on every page, and hides nothing
+_WORDS = frozenset({*SECRET_WORDS, "password", "passwd"})
+#: fields that hold words of the format, and fields for people
+_CLOSED = frozenset({"step", "kind", "action", "parameter", *CHOICES})
+_SHOWN = frozenset({"name", "because", "command"})
+_IN_TEXT = re.compile(f"({REFERENCE})")
 _MARKED = re.compile(r"(.*?)\s*\[([a-z_]+)(?: (begin|inside|end))?\]\s*", re.DOTALL)
 #: steps before which a person thinks
 _INPUT = frozenset(
@@ -61,7 +69,7 @@ class Draft:
 
     def __init__(self, name: str, *, site: str = "", keep_lost: bool = True) -> None:
         self.name = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-._")[:64] or "recording"
-        self.site = site.rstrip("/")
+        self.site = site.rstrip("/") if taken_apart(site, "http", "https") is not None else ""
         self.parameters: dict[str, Any] = {}
         self.window: list[int] | None = None
         self.hosts: list[str] = []
@@ -94,13 +102,13 @@ class Draft:
 
     def note(self, number: int, command: str, what: str) -> None:
         """Something to know; nothing is missing for it."""
-        self.remarks.append(Remark(number=number, command=command, what=what, lost=False))
+        self.remarks.append(Remark(number=number, command=_line(command), what=_line(what), lost=False))
 
     def lose(self, number: int, command: str, because: str, *, step: bool = True) -> None:
         """A command that cannot be played: a step stands for it, at which the play stops (unless it is to be left out)."""
-        self.remarks.append(Remark(number=number, command=command, what=f"cannot be played: {because}", lost=True))
+        self.remarks.append(Remark(number=number, command=_line(command), what=f"cannot be played: {_line(because)}", lost=True))
         if step and self._keep_lost:
-            self.add("unsupported", name=command, command=command, because=because)
+            self.add("unsupported", name=command, command=_line(command), because=_line(because))
 
     def typed(self, number: int, command: str, targets: Sequence[str], text: str, *, name: str = "") -> None:
         """Typing into a field: credentials become references, other text a parameter."""
@@ -127,7 +135,8 @@ class Draft:
         return f"${{{name}}}"
 
     def _reference(self, literal: str, name: str) -> None:
-        if len(literal) >= _LEAST_SECRET and "${" not in literal:
+        word = literal.lower()
+        if len(literal) >= _LEAST_SECRET and "${" not in literal and word not in _WORDS and not _USER_NAME.fullmatch(word):
             self._secrets[literal] = f"${{{name}}}"
 
     def parameter(self, wanted: str, value: str | float) -> str:
@@ -143,7 +152,11 @@ class Draft:
 
     def path_of(self, number: int, command: str, url: str) -> str | None:
         """The path below the site of an address, with its query; None (and a remark) for another site's."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            self.lose(number, command, f"{url[:80]!r} is no address")
+            return None
         if parts.netloc and parts.scheme not in ("http", "https"):
             self.lose(number, command, f"{parts.scheme}: is no page of the site")
             return None
@@ -171,29 +184,39 @@ class Draft:
             for step in self.steps[1:]:
                 if step["step"] in _INPUT:
                     step.setdefault("think", {"seconds": think_s, "variation": 0.4})
-        raw: dict[str, Any] = {"format": FORMAT, "scenario": self.name, "role": role}
+        raw: dict[str, Any] = {
+            "format": FORMAT,
+            "scenario": self._hidden(self.name, "").strip("-._") or "recording",
+            "role": role,
+        }
         if description:
             raw["description"] = description
-        raw["parameters"] = {**self.parameters, "pace": 1}
+        raw["parameters"] = {**{name: self._scrub(value) for name, value in self.parameters.items()}, "pace": 1}
         if self.window:
             raw["window"] = self.window
         if self.hosts:
             raw["hosts"] = self.hosts
-        raw["steps"] = [_ordered(step) for step in self.steps]
-        scrubbed: Mapping[str, Any] = self._scrub(raw)
-        return Imported(raw=scrubbed, remarks=tuple(self.remarks))
+        raw["steps"] = [self._scrub(_ordered(step)) for step in self.steps]
+        remarks = tuple(replace(remark, what=self._hidden(remark.what, "***")) for remark in self.remarks)
+        return Imported(raw=raw, remarks=remarks)
 
     def _scrub(self, value: Any, field: str = "") -> Any:
-        """The same without any literal that was typed as a credential."""
+        """The same without any literal that was typed as a credential; words of our own format stay, whatever was typed."""
         if isinstance(value, dict):
-            return {name: self._scrub(held, name) for name, held in value.items()}
+            return {name: held if name in _CLOSED else self._scrub(held, name) for name, held in value.items()}
         if isinstance(value, list):
             kept = [held for held in value if not (field in ("targets", "onto") and self._holds(held))] or value
             return [self._scrub(held, field) for held in kept]
-        if isinstance(value, str):
-            for literal, reference in sorted(self._secrets.items(), key=lambda pair: -len(pair[0])):
-                value = value.replace(literal, reference if field in ("text", "keys") else "***")
-        return value
+        return self._hidden(value, "***", field) if isinstance(value, str) else value
+
+    def _hidden(self, text: str, mask: str, field: str | None = None) -> str:
+        """The text with a mask, or where the play reads the field the reference, in place of every such literal."""
+        for literal, reference in sorted(self._secrets.items(), key=lambda pair: -len(pair[0])):
+            read = field in ("text", "keys") or (field is not None and field not in _SHOWN and not names_a_secret(reference))
+            parts = _IN_TEXT.split(text)  # every second one is a reference: a name that somebody chose, not what was typed
+            parts[::2] = [part.replace(literal, reference if read else mask) for part in parts[::2]]
+            text = "".join(parts)
+        return text
 
     def unset(self, number: int, name: str) -> None:
         """A parameter that nothing in the recording sets."""
@@ -237,6 +260,12 @@ def good_locators(texts: Iterable[str]) -> list[str]:
         if one not in found:
             found.append(one)
     return found
+
+
+def _line(text: str) -> str:
+    """The text as a part of one line that can be read."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_REMARK else line[: _LONGEST_REMARK - 1] + "…"
 
 
 def _first_identifier(targets: Sequence[str], otherwise: str) -> str:

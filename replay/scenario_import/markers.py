@@ -13,9 +13,12 @@ from typing import Any
 
 from replay.scenario import load_raw, names
 from replay.scenario_import.draft import Draft, RecordingError
+from replay.scenario_text import read_json
 
 _SCROLL = ["css=.viewport-container.active .viewport-element", "css=.viewport-element"]
 _LONGEST_PAUSE_S = 600.0
+#: what one step of a scenario may turn
+_MOST_TICKS = 10_000
 _ROW = "one JSON object a line: markers as the marker channel has them, or actions with start_ns and duration_ns"
 
 
@@ -109,13 +112,13 @@ def _actions(text: str, file: str, session: str | None) -> list[_Action]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = read_json(line)
             if not isinstance(row, dict):
                 raise TypeError("it is no object")
             here = str(row.get("session") or here)
             for item in row.get("items") or row.get("rows") or [row]:
                 _take(item, str(item.get("session") or here), found, begun)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
             raise RecordingError(f"{file}: line {number} holds no marker ({error})", f"give {_ROW}") from error
     sessions = [one for one, actions in found.items() if actions]
     if not sessions:
@@ -138,11 +141,11 @@ def _take(
     action_id = str(item["action_id"])
     if "phase" not in item:
         if item.get("outcome", "completed") == "completed" and item.get("duration_ns") is not None:
-            start_ns = int(item["start_ns"])
-            ended = _Action(name=str(item["action"]), begin_ns=start_ns, end_ns=start_ns + int(item["duration_ns"]))
+            start_ns = _ns(item["start_ns"])
+            ended = _Action(name=str(item["action"]), begin_ns=start_ns, end_ns=start_ns + _ns(item["duration_ns"]))
             found.setdefault(session, {})[action_id] = ended
         return
-    at_ns = int(item["mono_ns"] if item.get("mono_ns") is not None else item["wall_ns"])
+    at_ns = _ns(item["mono_ns"] if item.get("mono_ns") is not None else item["wall_ns"])
     if item["phase"] == "begin":
         begun[session, action_id] = _Action(name=str(item["action"]), begin_ns=at_ns, end_ns=at_ns)
         found.setdefault(session, {})
@@ -150,5 +153,13 @@ def _take(
         action = begun.pop((session, action_id))
         action.end_ns = at_ns
         ticks = (item.get("attrs") or {}).get("ticks")
-        action.ticks = int(ticks) if ticks else None
+        action.ticks = min(int(ticks), _MOST_TICKS) if ticks else None
         found.setdefault(session, {})[action_id] = action
+
+
+def _ns(value: Any) -> int:
+    """A time; ValueError for what no clock shows."""
+    number = int(value)
+    if abs(number) >= 2**63:
+        raise ValueError(f"{number:.3g} is no time in nanoseconds")
+    return number

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from replay.scenario import names_a_secret
 from replay.scenario_import.draft import Draft, RecordingError, below_context, good_locators
+from replay.scenario_text import read_json
 
 _KEYS: Mapping[str, str] = {
     "Enter": "ENTER", "Tab": "TAB", "Escape": "ESCAPE", "Backspace": "BACKSPACE", "Delete": "DELETE", "Home": "HOME",
@@ -20,6 +20,9 @@ _KEYS: Mapping[str, str] = {
 _HELD: Mapping[str, str] = {"Control": "CTRL", "Shift": "SHIFT", "Alt": "ALT", "Meta": "META"}
 _BUTTONS = {"primary": None, "auxiliary": "middle", "secondary": "right", "back": "", "forward": ""}
 _ROLE = re.compile(r"\[role=[\"']?\w+[\"']?\]$")
+_NUMBERS = ("width", "height", "x", "y", "offsetX", "offsetY", "timeout", "count")
+#: more is a damaged number: no page is so large, no wait so long
+_MOST = 1e9
 #: where the place inside the element matters
 _SURFACE = re.compile(r"canvas|viewport|svg|map", re.IGNORECASE)
 
@@ -27,15 +30,36 @@ _SURFACE = re.compile(r"canvas|viewport|svg|map", re.IGNORECASE)
 def read_recording(text: str, file: str) -> Mapping[str, Any]:
     """The recording of a file; RecordingError when it is none."""
     try:
-        recording = json.loads(text)
-    except ValueError as error:
+        recording = read_json(text)
+    except (ValueError, RecursionError) as error:
         raise RecordingError(f"{file} is no Recorder export", f"it is not JSON ({error})") from error
     if isinstance(recording, dict) and "steps" not in recording and isinstance(recording.get("type"), str):
         recording = {"steps": [recording]}  # one step copied out of the panel
     steps = recording.get("steps") if isinstance(recording, dict) else None
     if not isinstance(steps, list) or not all(isinstance(step, dict) and isinstance(step.get("type"), str) for step in steps):
         raise RecordingError(f"{file} is no Recorder export", "export it again as JSON: it has no steps with types")
+    for number, step in enumerate(steps, 1):
+        if wrong := _wrong(step):
+            raise RecordingError(f"{file}: step {number} ({step['type'][:40]}): {wrong}", "export it again")
     return dict(recording)
+
+
+def _wrong(step: Mapping[str, Any]) -> str | None:
+    """What is not as the Recorder writes it."""
+    for field in _NUMBERS:
+        value = step.get(field, 0)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _MOST:
+            return f"{field} is no number up to {_MOST:.0e}"
+    for field in ("selectors", "frame", "assertedEvents"):
+        if not isinstance(step.get(field, []), list):
+            return f"{field} is no list"
+    events = [event.get("url") for event in step.get("assertedEvents", []) if isinstance(event, dict)]
+    for address in (step.get("url"), step.get("target"), *events):
+        try:
+            urlsplit(address or "")
+        except (ValueError, TypeError, AttributeError):
+            return f"{address!r} is no address"
+    return None
 
 
 def import_recording(recording: Mapping[str, Any], *, name: str, keep_lost: bool = True, site: str = "") -> Draft:

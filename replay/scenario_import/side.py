@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from replay.scenario_import.draft import Draft, RecordingError
 from replay.scenario_import.side_commands import Commands
 from replay.scenario_import.side_tables import ASSERTIONS, HARMLESS, REFUSED
+from replay.scenario_text import read_json
 
 _OPENERS = ("if", "while", "times", "forEach", "do")
 _CLOSERS = {"end", "repeatIf"}
@@ -20,12 +20,35 @@ _MOST_DEPTH = 10
 def read_side(text: str, file: str) -> Mapping[str, Any]:
     """The project of a file; RecordingError when it is none."""
     try:
-        project = json.loads(text)
-    except ValueError as error:
+        project = read_json(text)
+    except (ValueError, RecursionError) as error:
         raise RecordingError(f"{file} is no Selenium IDE project", f"it is not JSON ({error})") from error
     if not isinstance(project, dict) or not isinstance(project.get("tests"), list):
         raise RecordingError(f"{file} is no Selenium IDE project", "save it in the IDE again: it has no tests")
+    for number, test in enumerate(project["tests"], 1):
+        commands = test.get("commands", []) if isinstance(test, dict) else None
+        if not isinstance(commands, list):
+            raise RecordingError(f"{file}: test {number} has no commands", "save it in the IDE again")
+        for place, command in enumerate(commands, 1):
+            if wrong := _wrong(command):
+                raise RecordingError(f"{file}: test {number}, command {place}: {wrong}", "save it in the IDE again")
     return project
+
+
+def _wrong(command: object) -> str | None:
+    """What is not as the IDE writes it."""
+    if not isinstance(command, dict):
+        return "it is no object"
+    if not isinstance(command.get("command", ""), str):
+        return "command is no text"
+    for field in ("target", "value", "comment", "windowHandleName"):
+        if isinstance(command.get(field), list | dict):
+            return f"{field} is no text"
+    for field in ("targets", "fallbackTargets"):
+        pairs = command.get(field) or []
+        if not isinstance(pairs, list) or not all(isinstance(pair, list) for pair in pairs):
+            return f"{field} is no list of locators"
+    return None
 
 
 def test_names(project: Mapping[str, Any]) -> list[str]:
@@ -33,7 +56,9 @@ def test_names(project: Mapping[str, Any]) -> list[str]:
     names: list[str] = []
     for number, test in enumerate(project["tests"], 1):
         name = str(test.get("name") or f"test {number}")
-        names.append(f"{name} {number}" if name in names else name)
+        while name in names:
+            name = f"{name} {number}"
+        names.append(name)
     return names
 
 

@@ -6,6 +6,7 @@ ID, which are set to the label, too. So nothing of the patient module that a fil
 
 from __future__ import annotations
 
+import queue
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -23,10 +24,26 @@ from replay.upload.throttle import Throttle
 _TITLE = "TRACEMARK"
 _CONNECT_S = 10.0
 _ANSWER_S = 60.0
+#: bytes per second of the slowest line: the time for an answer begins with the first byte that is sent, not with the last
+_SLOWEST = 100_000
 _OUT_OF_RESOURCES = range(0xA700, 0xA800)
 _PATIENT_GROUP = 0x0010
 #: presentation contexts that one association may have (PS3.8, 9.3.2.2)
 _MOST_CONTEXTS = 128
+
+
+class _Answers(queue.Queue[Any]):
+    """What has come from the receiver, for whoever waits for it and for nobody else.
+
+    An association's own thread looks here, without waiting, for what the other side may ask, which a receiver never does. On a
+    busy machine it does so in spite of being told to pause (seen in pynetdicom 3.0.4): it took the answer that a send was waiting
+    for, and the send stood still until its time was over.
+    """
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if not block:
+            raise queue.Empty
+        return super().get(block, timeout)
 
 
 class DicomSender:
@@ -53,6 +70,7 @@ class DicomSender:
             raise NotAllowedError(f"{where} takes no association as {self._title}", "correct the title in --set dicom=…")
         if not association.is_established:
             raise ConnectionFailedError(f"no DICOM receiver answers at {where}", "correct --set dicom=…, or start it")
+        association.dimse.msg_queue = _Answers()
         try:
             for dataset in datasets(exam):
                 self._store(association, relabelled(dataset, entry), exam, where)
@@ -62,6 +80,7 @@ class DicomSender:
                 association.release()
 
     def _store(self, association: Any, dataset: Dataset, exam: Exam, where: str) -> None:
+        association.dimse_timeout = _ANSWER_S + len(dataset.get("PixelData", b"")) / _SLOWEST
         try:
             status = association.send_c_store(dataset)
         except ValueError as error:  # no context was accepted for it, or it cannot be encoded

@@ -130,10 +130,15 @@ def _normal(shares: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Headroom:
-    """Users that still fit beside those that are there now; `spare` is None where capacity is not known."""
+    """Users that still fit beside those that are there now; `spare` is None where capacity is not known.
 
-    users_now: int
+    `users_now` is None where so few real persons are there that telling would point at them: `reason` says so then, and `spare`
+    is what is left beside as many as may not be told.
+    """
+
+    users_now: int | None
     spare: Estimate | None
+    reason: str | None = None
 
 
 def headroom(known: Capacity, users_now: int, *, late: bool) -> Headroom:

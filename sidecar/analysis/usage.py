@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any, Protocol, TypeVar
 
+from sidecar.analysis.attempts import LeftOut
 from sidecar.analysis.load import Load
 from sidecar.analysis.summary import Estimate, Spread, mean_interval, median_of, spread
 from sidecar.model.records import Action, ActionUsage, Session
@@ -85,6 +86,7 @@ class UsageTable:
     tables: tuple[RoleTable, ...]
     loads: tuple[Load, ...]
     suppressed: tuple[str, ...]
+    left_out: LeftOut
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -98,6 +100,7 @@ class UsageTable:
             "total_cpu_seconds": sum(load.total_cpu_seconds for load in self.loads) if self.loads else None,
             "containers": [asdict(load) for load in self.loads],
             "suppressed": list(self.suppressed),
+            "left_out": asdict(self.left_out),
             "notes": list(self.notes),
         }
 
@@ -108,8 +111,12 @@ def usage_table(
     loads: Iterable[Load] = (),
     min_group: int = 5,
     order: Sequence[str] = (),
+    left_out: LeftOut = LeftOut(),  # noqa: B008  (frozen)
 ) -> UsageTable:
-    """Summarise ended actions; `order` is the catalogue's, for the rows. The order of the input changes nothing."""
+    """Summarise ended actions; `order` is the catalogue's, for the rows. The order of the input changes nothing.
+
+    `left_out` tells of a run's actions that are not among them.
+    """
     ordered = sorted(rows, key=lambda row: (row.action.start_ns, row.action.action_id))
     completed = [row for row in ordered if row.action.outcome == "completed"]
     shown, suppressed = suppress(completed, lambda row: row.action.action, min_group)
@@ -129,7 +136,8 @@ def usage_table(
         tables=tuple(tables),
         loads=all_loads,
         suppressed=tuple(sorted(suppressed, key=lambda name: (_place(name, order), name))),
-        notes=tuple(_notes(ordered, shown, all_rows, all_loads, suppressed, min_group)),
+        left_out=left_out,
+        notes=tuple(_notes(ordered, shown, all_rows, all_loads, suppressed, min_group, left_out)),
     )
 
 
@@ -263,6 +271,7 @@ def _notes(
     loads: Sequence[Load],
     suppressed: Iterable[str],
     min_group: int,
+    of_attempts: LeftOut,
 ) -> list[str]:
     notes = []
     idle = ", ".join(f"{load.container} {load.idle_cores:.3f}" for load in loads if load.idle_cores is not None)
@@ -288,6 +297,8 @@ def _notes(
     if any(left_out.values()):
         told = " and ".join(f"{number} {outcome}" for outcome, number in left_out.items() if number)
         notes.append(f"Left out: {told} actions.")
+    if of_attempts.actions:
+        notes.append(f"Left out: {of_attempts}.")
     if names := sorted(suppressed):
         notes.append(f"Not shown, because fewer than {min_group} real persons stand behind them: {', '.join(names)}.")
     return notes

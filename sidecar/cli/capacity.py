@@ -105,6 +105,7 @@ def as_json(known: Capacity, left: Headroom) -> str:
         "headroom": {
             "users_now": left.users_now,
             "spare": None if spare is None else {"estimate": spare.estimate, "low": spare.low, "high": spare.high},
+            "reason": left.reason,
         }
     }
     return json.dumps(told, indent=2) + "\n"
@@ -136,7 +137,7 @@ def as_table(known: Capacity, left: Headroom) -> str:
         if left.spare is not None:
             lines.append(
                 f"headroom: {left.spare.estimate:.0f} users (90 %: {left.spare.low:.0f}-{left.spare.high:.0f}) "
-                f"beside {left.users_now} now"
+                f"beside {left.reason or left.users_now} now"
             )
         lines += ["", "  users  busiest     p95 s"]
         lines += [

@@ -19,7 +19,7 @@ from sidecar.model.catalogue import load_catalogue
 from sidecar.report.html import Meta, render_report
 from sidecar.report.svg import Look
 from sidecar.report.tables import FORMATS
-from sidecar.web.gather import every_action, gather
+from sidecar.web.gather import counted_actions, gather
 
 EXAMPLE = """examples:
   tracemark report --run lan-7 --out lan-7.html
@@ -85,7 +85,7 @@ def build(reader: Reader, wanted: ActionFilter, *, site: str, min_group: int, no
     """The page about the selected actions and the time that they span."""
     catalogue = load_catalogue()
     usage = gather(reader, wanted, min_group=min_group, order=catalogue.names)
-    shown, _ = suppress(list(every_action(reader, wanted)), lambda row: row.action.action, min_group)
+    shown, _ = suppress(counted_actions(reader, wanted)[0], lambda row: row.action.action, min_group)
     actions = [row.action for row in shown]
     if not actions:
         raise UsageFault("there is no action in the selected time", "widen --since, or look at `tracemark usage`")

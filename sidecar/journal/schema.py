@@ -112,8 +112,15 @@ ALTER TABLE transfers DROP COLUMN had_packets;
 ALTER TABLE transfers DROP COLUMN had_retransmitted;
 """
 
+#: which attempt at a repetition a session belongs to, and what became of it; before, every session of a run counted
+_ATTEMPTS = """
+ALTER TABLE sessions ADD COLUMN attempt TEXT;
+ALTER TABLE sessions ADD COLUMN series INTEGER;
+ALTER TABLE sessions ADD COLUMN outcome TEXT;
+"""
+
 #: step n brings a journal of version n to version n + 1; version 0 is an empty file
-MIGRATIONS: tuple[str, ...] = (_TABLES, _SET_ASIDE, _TRANSFERS_OF_THE_BROWSER)
+MIGRATIONS: tuple[str, ...] = (_TABLES, _SET_ASIDE, _TRANSFERS_OF_THE_BROWSER, _ATTEMPTS)
 VERSION = len(MIGRATIONS)
 
 

@@ -56,6 +56,9 @@ class Seat(Generic[C]):
             scenario=run.scenario,
             role=run.role or self.session.role,
             repetition=run.repetition,
+            attempt=run.attempt,
+            series=run.series,
+            outcome=run.outcome,  # type: ignore[arg-type]  # as above
         )
         self._unsaved = True
 

@@ -76,7 +76,11 @@ class Markers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """The experiment that this session belongs to from now on."""
+    """The experiment that this session belongs to from now on.
+
+    With `attempt`, an opaque id that all sessions of one attempt at a repetition share, their actions count in what is said of
+    the run only once one of them has told the `outcome` finished. `series` is 1, and higher when the run began anew.
+    """
 
     run: str
     seq: int | None = None
@@ -84,6 +88,9 @@ class Run:
     scenario: str | None = None
     role: str | None = None
     repetition: int | None = None
+    attempt: str | None = None
+    series: int | None = None
+    outcome: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,11 @@ epoch, UTC. `None` means unknown: absent is not zero.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sidecar.model.checks import check_attributes, check_counter, check_name, check_opaque, check_time
 from sidecar.model.faults import InvalidRecordError
 
 SampleSource = Literal["docker", "cgroup", "proc"]
@@ -20,60 +20,11 @@ Phase = Literal["begin", "end", "cancel"]
 Outcome = Literal["completed", "cancelled", "unfinished"]
 Setup = Literal["lan", "vpn", "wan"]
 TransferMethod = Literal["capture", "browser"]
+AttemptOutcome = Literal["finished", "failed"]
 
-#: what may identify a session or an action: opaque, no meaning, safe in a URL and in line protocol
-OPAQUE_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
-#: what a marker may carry beside its times: numbers and short words of a closed list, never free text
-ATTRIBUTES: Mapping[str, type] = {
-    "bytes": int,  # bytes that the client received or sent in this action
-    "images": int,  # images shown or loaded
-    "ticks": int,  # wheel notches or keys folded into one SCROLL
-    "first_image_ns": int,  # monotonic time from the begin marker to the first image
-    "evidence": str,  # how the end was seen: a word of EVIDENCE
-}
-EVIDENCE = ("rendered", "requests", "download", "navigation", "timer", "state")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-
-
-_MAX_NS = 2**63 - 1
 _MAX_SEQ = 2**53 - 1
 _PHASES = frozenset(("begin", "end", "cancel"))
 _TRANSFER_METHODS = frozenset(("capture", "browser"))
-
-
-def check_opaque(value: str, name: str) -> None:
-    """Refuse an identifier that is not 8 to 64 letters, digits, `_` or `-`."""
-    if not OPAQUE_ID.fullmatch(value):
-        raise InvalidRecordError(f"{name} is not an opaque id", "send 8 to 64 letters, digits, '_' or '-', without any meaning")
-
-
-def _check_name(value: str | None, name: str) -> None:
-    if value is not None and not _NAME.fullmatch(value):
-        raise InvalidRecordError(f"{name} {value[:40]!r} is not a name", "use up to 128 letters, digits, '_', '.', '-'")
-
-
-# Records are made by the hundred thousand: a check is one comparison, and words are only put together when it fails.
-
-
-def _check_time(value: int, name: str) -> None:
-    if type(value) is not int or not 0 <= value <= _MAX_NS:
-        raise InvalidRecordError(f"{name} is not a time", "send integer nanoseconds since the epoch")
-
-
-def _check_counter(value: int | None, name: str) -> None:
-    if value is not None and value < 0:
-        raise InvalidRecordError(f"{name} is negative", "send a counter, or leave it out when unknown")
-
-
-def _check_attributes(attributes: Mapping[str, int | str]) -> None:
-    for name, value in attributes.items():
-        kind = ATTRIBUTES.get(name)
-        if kind is None or type(value) is not kind:
-            raise InvalidRecordError(f"attribute {name[:40]!r} is not allowed", f"send only {', '.join(sorted(ATTRIBUTES))}")
-        if kind is str and value not in EVIDENCE:
-            raise InvalidRecordError(
-                f"attribute {name!r} has a word that is not in its list", f"use one of {', '.join(EVIDENCE)}"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +60,9 @@ class Sample:
     pids: int | None = None
 
     def __post_init__(self) -> None:
-        _check_name(self.container, "container")
-        _check_time(self.time_ns, "time_ns")
-        _check_counter(self.cpu_total_ns, "cpu_total_ns")
+        check_name(self.container, "container")
+        check_time(self.time_ns, "time_ns")
+        check_counter(self.cpu_total_ns, "cpu_total_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +88,18 @@ class Request:
     action_id: str | None = None
 
     def __post_init__(self) -> None:
-        _check_time(self.start_ns, "start_ns")
-        _check_counter(self.duration_ns, "duration_ns")
-        _check_counter(self.sent_bytes, "sent_bytes")
+        check_time(self.start_ns, "start_ns")
+        check_counter(self.duration_ns, "duration_ns")
+        check_counter(self.sent_bytes, "sent_bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One person's or virtual user's sitting on the marker channel, and the experiment that it belongs to, if any."""
+    """One person's or virtual user's sitting on the marker channel, and the experiment that it belongs to, if any.
+
+    `attempt` names the attempt at the repetition that the session is part of, `series` counts from 1 how often the run began
+    anew, and `outcome` is what became of the attempt, told by any session that names it: see `analysis/attempts.py`.
+    """
 
     session: str
     source: Source
@@ -155,12 +110,17 @@ class Session:
     run: str | None = None
     repetition: int | None = None
     scenario: str | None = None
+    attempt: str | None = None
+    series: int | None = None
+    outcome: AttemptOutcome | None = None
 
     def __post_init__(self) -> None:
         check_opaque(self.session, "session")
-        _check_time(self.started_ns, "started_ns")
+        if self.attempt is not None:
+            check_opaque(self.attempt, "attempt")
+        check_time(self.started_ns, "started_ns")
         for name in ("client", "role", "run", "scenario"):
-            _check_name(getattr(self, name), name)
+            check_name(getattr(self, name), name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,11 +151,11 @@ class Marker:
             raise InvalidRecordError("seq is out of range", "count from 1")
         if self.phase not in _PHASES:
             raise InvalidRecordError(f"phase {self.phase!r} is unknown", "use begin, end or cancel")
-        _check_time(self.wall_ns, "wall_ns")
-        _check_time(self.mono_ns, "mono_ns")
-        _check_time(self.received_ns, "received_ns")
+        check_time(self.wall_ns, "wall_ns")
+        check_time(self.mono_ns, "mono_ns")
+        check_time(self.received_ns, "received_ns")
         if self.attributes:
-            _check_attributes(self.attributes)
+            check_attributes(self.attributes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +181,7 @@ class Transfer:
 
     def __post_init__(self) -> None:
         check_opaque(self.session, "session")
-        _check_time(self.start_ns, "start_ns")
+        check_time(self.start_ns, "start_ns")
         if self.method not in _TRANSFER_METHODS:
             raise InvalidRecordError("a transfer's method is unknown", "send capture or browser")
         if self.method == "capture" and (self.packets is None or self.retransmitted is None):
@@ -258,7 +218,7 @@ class Gap:
     reason: str
 
     def __post_init__(self) -> None:
-        _check_time(self.start_ns, "start_ns")
+        check_time(self.start_ns, "start_ns")
         if self.end_ns is not None and self.end_ns < self.start_ns:
             raise InvalidRecordError(f"a gap of {self.part} ends before it starts", "check the clock")
 
@@ -286,8 +246,8 @@ class Action:
         return self.start_ns + self.duration_ns
 
     def __post_init__(self) -> None:
-        _check_time(self.start_ns, "start_ns")
-        _check_counter(self.duration_ns, "duration_ns")
+        check_time(self.start_ns, "start_ns")
+        check_counter(self.duration_ns, "duration_ns")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

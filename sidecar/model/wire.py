@@ -132,6 +132,9 @@ SHAPES: Final[Mapping[str, tuple[type[Message], tuple[_Field, ...]]]] = {
             _word("scenario", optional=True),
             _word("role", optional=True),
             _Field("repetition", _whole(0, 2**31), "a whole number from 0", optional=True),
+            _word("attempt", 64, optional=True),
+            _Field("series", _whole(1, 2**31), "a whole number from 1", optional=True),
+            _Field("outcome", lambda value: value in ("finished", "failed"), "finished or failed", optional=True),
         ),
     ),
     "transfer": (

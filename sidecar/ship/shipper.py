@@ -110,6 +110,8 @@ class Shipper:
         self._shipped = self._calls = self._failures = self._refused = self._own_refused = 0
         self._behind_s = 0.0
         self._last_error = ""
+        self._waits_since_ns: int | None = None
+        self._held = 0
 
     def run(self, stop: threading.Event) -> None:
         """Ship until `stop` is set; waits longer and longer while the store is away, and as long as it asks for."""
@@ -134,10 +136,11 @@ class Shipper:
         self._pending = None
         self._failures_in_row = 0
         self._refused += len(refused)
-        self._shipped += len(batch.lines) + len(batch.unsayable) - len(refused)
+        self._shipped += (shipped := len(batch.lines) + len(batch.unsayable) - len(refused))
         self._behind_s = max(0.0, (self._clock.wall_ns() - batch.oldest_ns) / 1e9) if batch.full and batch.oldest_ns else 0.0
         for item in refused[:3]:
             _log.warning("point set aside: %s: %s", item.line, item.reason)
+        self._tell_of_the_end(shipped, more=batch.full)
         return 0.0 if batch.full else self._idle_s
 
     def health(self) -> Health:
@@ -182,9 +185,21 @@ class Shipper:
             self._told = told
         return [line for point in points if (line := to_line(point))]
 
+    def _tell_of_the_end(self, shipped: int, *, more: bool) -> None:
+        """Say that an outage is over, once what it held back is delivered; one that comes back in between is the same one."""
+        if self._waits_since_ns is None:
+            return
+        self._held += shipped
+        if not more:
+            lasted_s = (self._clock.mono_ns() - self._waits_since_ns) / 1e9
+            _log.warning("shipping goes on: it waited for %.0f s, %d points that were held are delivered", lasted_s, self._held)
+            self._waits_since_ns, self._held = None, 0
+
     def _failed(self, error: str, after_s: float | None) -> float:
         if error != self._last_error or not self._failures_in_row:
             _log.warning("shipping waits: %s", error)
+        if self._waits_since_ns is None:
+            self._waits_since_ns = self._clock.mono_ns()
         self._last_error = error
         self._failures += 1
         self._failures_in_row += 1

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from sidecar.analysis.attempts import LeftOut, counting
 from sidecar.analysis.join import Curve
 from sidecar.analysis.load import Load, load
 from sidecar.analysis.usage import UsageTable, usage_table
@@ -23,9 +24,15 @@ _CALM_NS = 1_000_000_000
 
 def gather(reader: Reader, wanted: ActionFilter, *, min_group: int, order: Sequence[str]) -> UsageTable:
     """Usage of the actions that `wanted` selects (its limit and cursor aside), and the containers' load in the same time."""
-    rows = list(every_action(reader, wanted))
+    rows, left_out = counted_actions(reader, wanted)
     from_ns, to_ns = _stretch(wanted, rows)
-    return usage_table(rows, loads=loads(reader, from_ns, to_ns), min_group=min_group, order=order)
+    return usage_table(rows, loads=loads(reader, from_ns, to_ns), min_group=min_group, order=order, left_out=left_out)
+
+
+def counted_actions(reader: Reader, wanted: ActionFilter) -> tuple[list[ActionRow], LeftOut]:
+    """All pages of a filter; of a run without the attempts that do not count, and what was left out."""
+    rows = every_action(reader, wanted)
+    return counting(rows, reader.sessions(run=wanted.run)) if wanted.run is not None else (list(rows), LeftOut())
 
 
 def every_action(reader: Reader, wanted: ActionFilter) -> Iterator[ActionRow]:

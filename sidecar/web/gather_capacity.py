@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sidecar.analysis.capacity import LEAST, Capacity, Headroom, Machine, capacity, headroom
 from sidecar.analysis.capacity_demand import works
 from sidecar.analysis.join import cpu
 from sidecar.analysis.load import quiet
 from sidecar.analysis.summary import percentile
+from sidecar.analysis.usage import suppress
 from sidecar.journal.queries import ActionFilter, Reader
 from sidecar.model.outbox import ActionRow
 
@@ -54,14 +55,23 @@ def gather_capacity(reader: Reader, wanted: Wanted, now_ns: int) -> Capacity:
 
 
 def gather_headroom(reader: Reader, known: Capacity, wanted: Wanted, now_ns: int) -> Headroom:
-    """What is left beside the sessions of the last quarter of an hour; cheap."""
+    """What is left beside the sessions of the last quarter of an hour; cheap.
+
+    Fewer than `min_group` real persons, but not none, are told as None and taken as the most that they may be.
+    """
     rows = _library(reader, now_ns - NOW_NS, now_ns)
+    real = {row.action.session for row in rows if row.action.source == "extension"}
+    replayed = {row.action.session for row in rows if row.action.source == "replay"}
+    shown, _ = suppress(rows, lambda row: row.action.action, wanted.min_group)
     late = False
     for action, target in wanted.targets.items():
-        ended = [row.action for row in rows if row.action.action == action and row.action.outcome == "completed"]
+        ended = [row.action for row in shown if row.action.action == action and row.action.outcome == "completed"]
         took = [one.duration_ns / 1e9 for one in ended]
         late = late or (len(took) >= LEAST and percentile(took, 0.95) > target)
-    return headroom(known, len({row.action.session for row in rows}), late=late)
+    if 0 < len(real) < wanted.min_group:
+        left = headroom(known, len(replayed) + wanted.min_group - 1, late=late)
+        return replace(left, users_now=None, reason=f"fewer than {wanted.min_group} real persons")
+    return headroom(known, len(real) + len(replayed), late=late)
 
 
 def people(rows: Sequence[ActionRow], min_group: int) -> set[str | None]:

@@ -15,7 +15,7 @@ from sidecar.errors import UsageFault
 from sidecar.journal.queries import ActionFilter, Reader
 from sidecar.model.outbox import ActionRow
 from sidecar.model.records import Session
-from sidecar.web.gather import every_action
+from sidecar.web.gather import counted_actions
 
 _BLOCK = re.compile(r"(.+)\.block\d+")
 
@@ -35,34 +35,47 @@ def newest_experiment(reader: Reader, baseline: str) -> str | None:
 
 
 def repetitions_seen(reader: Reader, experiment: str) -> int:
-    """Ended actions of an experiment: a cheap sign that there is more to compare."""
+    """Ended actions of an experiment, of attempts that count: a cheap sign that there is something else to compare."""
     runs = {one.run for one in reader.sessions() if one.source == "replay" and one.run and experiment_of(one.run) == experiment}
-    return sum(1 for run in sorted(run for run in runs if run) for _ in every_action(reader, ActionFilter(run=run)))
+    return sum(len(counted_actions(reader, ActionFilter(run=run))[0]) for run in runs)
 
 
 def gather_comparison(reader: Reader, baseline: str, candidate: str) -> Comparison:
     """Compare two experiments; UsageFault when one of them has no repetition."""
-    told = compare(repetitions(reader, baseline), repetitions(reader, candidate))
-    return told if baseline != candidate else replace(told, notes=(*told.notes, "both sides are the same run"))
+    (one, out_of_one), (other, out_of_other) = _counted(reader, baseline), _counted(reader, candidate)
+    told = compare(one, other)
+    if baseline == candidate:
+        return replace(told, notes=(*told.notes, *out_of_one, "both sides are the same run"))
+    return replace(told, notes=(*told.notes, *out_of_one, *out_of_other))
 
 
 def repetitions(reader: Reader, experiment: str) -> list[Repetition]:
     """The repetitions of an experiment in time; what a repetition did several times counts as its mean.
 
-    Only completed actions count. Raises UsageFault when there is none.
+    Only completed actions count, of attempts that count. Raises UsageFault when there is none.
     """
+    return _counted(reader, experiment)[0]
+
+
+def _counted(reader: Reader, experiment: str) -> tuple[list[Repetition], list[str]]:
+    """The repetitions, and a note for each run about what was left out."""
     sessions = [one for one in reader.sessions() if one.source == "replay" and one.run and experiment_of(one.run) == experiment]
     found: list[tuple[str, Repetition]] = []
+    notes = []
     for run in dict.fromkeys(one.run for one in sessions):
         if run is None:
             continue
-        rows = [row for row in every_action(reader, ActionFilter(run=run, source="replay")) if row.action.outcome == "completed"]
-        found += [(run, one) for one in _of_run([one for one in sessions if one.run == run], rows)]
+        rows, left_out = counted_actions(reader, ActionFilter(run=run, source="replay"))
+        completed = [row for row in rows if row.action.outcome == "completed"]
+        found += [(run, one) for one in _of_run([one for one in sessions if one.run == run], completed)]
+        notes += [f"{run}: left out {left_out}"] * bool(left_out.actions)
+    if not found and notes:
+        raise UsageFault(f"nothing of the run {experiment!r} counts: {'; '.join(notes)}", "let its replay finish")
     if not found:
         known = sorted({experiment_of(one.run) for one in reader.sessions() if one.source == "replay" and one.run})
         raise UsageFault(f"there is no replayed run {experiment!r}", f"name one of: {', '.join(known) or 'none was recorded'}")
     found.sort(key=lambda item: item[1].start_ns)
-    return _in_blocks(reader, found)
+    return _in_blocks(reader, found), notes
 
 
 def _of_run(sessions: Sequence[Session], rows: Iterable[ActionRow]) -> list[Repetition]:

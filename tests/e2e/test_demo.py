@@ -80,7 +80,12 @@ def check(demo: Demo, sample_source: str, prefix: str = "") -> None:
         for container in containers:
             row = table[action, container]
             assert row["cpu_seconds"]["estimate"] is not None, f"{action} on {container} has no CPU figure"
-            assert row["hz"] > 5, f"{action} on {container} was sampled at {row['hz']} Hz only"
+    for container in containers:
+        # Over all actions: a busy machine may hold a reading up for as long as a short one lasts.
+        rows = [row for (_, name), row in table.items() if name == container]
+        lasted_s = sum(row["duration_s"]["mean"] * row["measured"] for row in rows)
+        samples = sum(row["hz"] * row["duration_s"]["mean"] * row["measured"] for row in rows)
+        assert samples / lasted_s > 5, f"{container} was sampled at {samples / lasted_s:.1f} Hz only"
     web, database, nginx = (table["download", name]["cpu_seconds"]["estimate"] for name in containers)
     assert web > database + nginx, "a download is compression in xnat-web"
     assert table["download", containers[0]]["sent_bytes"] > 5_000_000
@@ -122,15 +127,18 @@ def test_the_demo_in_containers(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_the_demo_as_plain_processes(tmp_path: Path) -> None:
-    demo = Demo(tmp_path, "--exam-size", "small", "--processes")
+    prefix = f"demo-{os.getpid()}-"
+    demo = Demo(tmp_path, "--exam-size", "small", "--processes", "--name-prefix", prefix)
     demo.run()
-    check(demo, "cgroup")
+    check(demo, "cgroup", prefix)
     assert "as plain processes" in demo.text
 
 
 @pytest.mark.browser
 def test_killing_the_sidecar_in_mid_scenario_loses_no_marker_and_repeats_none(tmp_path: Path) -> None:
-    options = LabOptions(directory=tmp_path / "lab", exam_size="small", processes=True, port=0, name_prefix="killed-")
+    options = LabOptions(
+        directory=tmp_path / "lab", exam_size="small", processes=True, port=0, name_prefix=f"killed-{os.getpid()}-"
+    )
     lab = stack.up(options, print)
     try:
         addresses = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"

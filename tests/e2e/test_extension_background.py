@@ -14,7 +14,8 @@ import pytest
 from selenium.webdriver.common.by import By
 
 from sidecar.web.tickets import is_same_origin
-from tests.support.extension import BROWSERS, GECKO_ID, Site, Tagged, build_for_test, carry, load_package, markers_in, tagged
+from tests.support.extension import BROWSERS, GECKO_ID, Tagged, build_for_test, carry, load_package, markers_in, tagged
+from tests.support.extension_site import Site
 from tests.support.sidecar import SidecarProcess, running_sidecar
 from tests.support.waiting import wait_until
 
@@ -56,8 +57,8 @@ def phases(sidecar: SidecarProcess) -> list[tuple[int, str, str]]:
     return [(seq, action, phase) for _, seq, _, action, phase in markers_in(sidecar.journal)]
 
 
-def wait_for_markers(sidecar: SidecarProcess, count: int, timeout_s: float = 20) -> None:
-    wait_until(lambda: len(markers_in(sidecar.journal)) >= count, f"{count} markers, not {phases(sidecar)}", timeout_s)
+def wait_for_markers(sidecar: SidecarProcess, count: int) -> None:
+    wait_until(lambda: len(markers_in(sidecar.journal)) >= count, f"{count} markers, not {phases(sidecar)}")
     stored = markers_in(sidecar.journal)
     assert len(stored) == count
     assert len({(action_id, phase) for _, _, action_id, _, phase in stored}) == count, "one copy of each"
@@ -77,7 +78,7 @@ def test_a_click_on_a_strict_page_becomes_a_marker_with_the_sidecars_time(
     assert (overview["state"], overview["badge"]["text"]) == ("recording", "on")
     # the same machine: the clocks are the same but for the origin of the browser's timeline, which Firefox counts in whole
     # milliseconds, and the bound must hold that; where the first pings were slow, later ones are not
-    clock = wait_until(lambda: (now := browser.ask({"type": "overview"})["clock"])["error_ms"] < 20 and now, "a narrow bound", 40)
+    clock = wait_until(lambda: (now := browser.ask({"type": "overview"})["clock"])["error_ms"] < 20 and now, "a narrow bound")
     assert abs(clock["offset_ms"]) <= clock["error_ms"] + 1
     assert "secret" not in str(overview["recent"])
 
@@ -94,7 +95,7 @@ def test_nothing_is_lost_or_doubled_when_worker_and_sidecar_are_killed_in_turn(
     browser.click("scroll")
     browser.click("scroll")
     sidecar.start()
-    wait_for_markers(sidecar, 8, 60)
+    wait_for_markers(sidecar, 8)
     browser.kill_background()
     browser.click("scroll")
     wait_for_markers(sidecar, 10)
@@ -145,7 +146,7 @@ def test_what_was_not_sent_outlives_the_browser(tmp_path: Path, site: Site, side
         first.click("scroll")
         first.own_page("popup.html")
         wait_until(lambda: first.ask({"type": "overview"})["unsent"]["count"] == 2, "the outbox to keep two markers")
-        assert first.ask({"type": "overview"})["state"] == "not_connected"
+        wait_until(lambda: first.ask({"type": "overview"})["state"] == "not_connected", "the first try to fail")
     sidecar.start()
     with tagged("chromium", built, tmp_path / "browser") as second:
         wait_for_markers(sidecar, 2)
@@ -216,7 +217,7 @@ def test_a_policy_installs_sets_and_decides_everything(kind: str, tmp_path: Path
         (policies / "policies.json").write_text(json.dumps({"policies": policy}), encoding="utf-8")
     with tagged(kind, None, tmp_path / "browser", policies) as browser:
         browser.driver.get(f"{site.url}/app")
-        wait_until(lambda: browser.recording() == "true", "the page, open before the extension was there, to be recorded", 40)
+        wait_until(lambda: browser.recording() == "true", "the page, open before the extension was there, to be recorded")
         browser.click("scroll")
         wait_for_markers(sidecar, 2)
 
@@ -258,10 +259,10 @@ permissions.remove({origins: [origin]}).then(done, (error) => done(String(error)
 
 def state_is(browser: Tagged, state: str, badge: str, words: str) -> None:
     """The popup (which is open) and the badge say this."""
-    wait_until(lambda: browser.ask({"type": "overview"})["state"] == state, f"the state {state}", 60)
+    wait_until(lambda: browser.ask({"type": "overview"}).get("state") == state, f"the state {state}")
     overview = browser.ask({"type": "overview"})
     assert overview["badge"]["text"] == badge
-    wait_until(lambda: words in browser.driver.find_element(By.ID, "state").text, f"the popup to say {words!r}", 40)
+    wait_until(lambda: words in browser.driver.find_element(By.ID, "state").text, f"the popup to say {words!r}")
 
 
 def ratings(sidecar: SidecarProcess) -> list[int]:

@@ -1,6 +1,7 @@
-"""What a policy or a disk can do to the extension, in a real Chromium: each has a badge, and a line that says what to do.
+"""What a policy or a disk can do to the extension, in real browsers: each has a badge, and a line that says what to do.
 
-One browser goes through it all; the policy is the real one, changed under it. The page below works on as ever.
+One browser goes through it all; in Chromium the policy is the real one, changed under it (Firefox reads its once). The page below
+works on as ever.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.support.extension import Site, Tagged, build_for_test, tagged
+from tests.support.extension import Tagged, build_for_test, carry, markers_in, tagged
+from tests.support.extension_site import Site
 from tests.support.sidecar import running_sidecar
 from tests.support.waiting import wait_until
 
@@ -91,3 +93,35 @@ def test_each_bad_input_has_a_state_and_a_remedy(tmp_path: Path) -> None:
             assert "dropped" in driver.find_element(By.ID, "dropped").text, "what was lost is said"
             driver.switch_to.window(page)
             assert driver.title == "4", "the page below never noticed"
+
+
+def test_firefox_says_so_when_the_token_is_refused_or_the_disk_is_full(tmp_path: Path) -> None:
+    (tmp_path / "sidecar").mkdir()
+    (tmp_path / "policies").mkdir()  # none; but with them the profile has a disk of its own
+    with Site().serving() as site, running_sidecar(tmp_path / "sidecar", {"TRACEMARK_TOKEN": TOKEN}) as sidecar:
+        site.pages["/app"] = PAGE
+        built = build_for_test(tmp_path / "extension", sites=(site.url,), sidecar_url=f"ws://{sidecar.markers}/markers")
+        carry(built, consent="given")
+        with tagged("firefox", built, tmp_path / "browser", tmp_path / "policies") as browser:
+            driver = browser.driver
+            page = driver.current_window_handle
+            browser.go(f"{site.url}/app")
+            browser.click("scroll")
+            browser.own_page("popup.html")
+            popup = driver.current_window_handle
+            shown(browser, "refused", "!", "The sidecar refuses the token", "Correct the token")
+            browser.ask({"type": "save", "settings": {"token": TOKEN}})
+            shown(browser, "recording", "on", "Recording on")
+            wait_until(lambda: len(markers_in(sidecar.journal)) == 2, "what was kept meanwhile")
+            with browser.full_disk(tmp_path / "browser" / "profile-firefox"):
+                driver.switch_to.window(page)
+                browser.click("scroll")
+                driver.switch_to.window(popup)
+                shown(browser, "storage_full", "!", "There is no room to keep markers", "Free some disk space")
+            driver.switch_to.window(page)
+            browser.click("scroll")
+            assert driver.title == "3", "the page below never noticed"
+            driver.switch_to.window(popup)
+            shown(browser, "recording", "on", "Recording on")
+            assert "2 markers were dropped" in driver.find_element(By.ID, "dropped").text
+            wait_until(lambda: [seq for _, seq, *_ in markers_in(sidecar.journal)] == [1, 2, 5, 6], "the next, behind a hole")

@@ -57,14 +57,12 @@ def test_scored(visit: Visit, kind: str, capsys: pytest.CaptureFixture[str]) -> 
     measured = os.environ.get("TRACEMARK_SCORED_ACTIONS")
     truths = rounds(visit, int(measured or "30"))
     with suppress(AssertionError):  # the score says what is missing
-        wait_until(
-            lambda: sum(one.phase is not None for one in person.collector.actions()) >= len(truths), "all ends to arrive", 40
-        )
+        wait_until(lambda: sum(one.phase is not None for one in person.collector.actions()) >= len(truths), "all ends to arrive")
     found = score(truths, person.collector.actions())
     with capsys.disabled():
         print(f"\n{kind}, {len(truths)} actions\n{found.table}")
-    assert found.precision >= 0.98
-    assert found.recall >= 0.95
+    assert found.precision >= 0.98, found.table
+    assert found.recall >= 0.95, found.table
     # What is aimed at holds for a run that is asked for as a measurement, on a machine that does nothing else; a short one beside
     # other tests only shows that no time is another action's.
     assert found.begin_p95 <= (20 if measured else 250)
@@ -100,7 +98,7 @@ def sessions_last(seconds: int, lab: LabInfo) -> Iterator[None]:
             f"{lab.url}{lab.context_path}/xapi/siteConfig",
             json={"sessionTimeout": interval},
             auth=("admin", lab.users["admin"]),
-            timeout=10,
+            timeout=60,
         )
         assert answer.status_code == 200, answer.text
 
@@ -114,7 +112,7 @@ def sessions_last(seconds: int, lab: LabInfo) -> Iterator[None]:
 def test_logout_by_the_pages_timer(visit: Visit) -> None:
     """The page warns, counts down and loads itself again; who sat there is led to the login page, and that is a logout."""
     person = visit.person
-    with sessions_last(4, visit.lab):
+    with sessions_last(8, visit.lab):
         login = visit.log_in()
     assert person.find("#session_timeout_dialog").text.startswith("Session Timeout Warning")
     logout, again = visit.run_out(), visit.log_in()
@@ -162,6 +160,6 @@ def test_everything_has_arrived(visit: Visit, kind: str, where: Place) -> None:
     person = visit.person
     visit.log_in()
     check(person, visit.home())
-    state = wait_until(lambda: (told := overview(person, kind))["unsent"]["count"] == 0 and told, "nothing to wait any more", 40)
+    state = wait_until(lambda: (told := overview(person, kind))["unsent"]["count"] == 0 and told, "nothing to wait any more")
     assert (state["state"], state["unsent"]["dropped"], state["left_out"]) == ("recording", 0, 0)
     assert set(state["page_counts"].values()) <= {0}

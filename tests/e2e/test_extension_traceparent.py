@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +11,7 @@ import pytest
 
 from replay.player import NO_ACTION
 from tests.support.extension import BROWSERS, Tagged, build_for_test, carry, tagged
+from tests.support.http_serving import serving
 from tests.support.replay_site import CONTEXT_PATH, site
 from tests.support.waiting import wait_until
 
@@ -65,14 +65,8 @@ class Server:
 
     @contextmanager
     def serving(self) -> Iterator[Server]:
-        thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
+        with serving(self._http):
             yield self
-        finally:
-            self._http.shutdown()
-            self._http.server_close()
-            thread.join()
 
     def carried(self, path: str, host: str = "127.0.0.1") -> str | None:
         """What the request to this path carried, once it was made."""

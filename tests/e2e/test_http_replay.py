@@ -22,7 +22,7 @@ import pytest
 
 from replay.browser import opened
 from replay.campaign_job import Job, Ports
-from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, host_of
+from replay.chromium import BrowserOptions, BrowserPaths, host_of
 from replay.http.engine import HttpEngine, system_clock
 from replay.http.make import record
 from replay.http.played import SessionFailedError
@@ -82,14 +82,6 @@ class Twice:
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site(tmp_path_factory.mktemp("http-lab"), users=USERS) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def paths() -> BrowserPaths:
-    try:
-        return BrowserPaths.find(os.environ)
-    except BrowserMissingError as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")

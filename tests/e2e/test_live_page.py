@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +11,11 @@ from selenium import webdriver
 
 from sidecar.clock import SystemClock
 from sidecar.model.records import Gap, Marker
-from tests.support.live_page import Page, headless, living_page
+from tests.support.live_page import Page
 from tests.support.waiting import wait_until
 from tests.support.web import Lab, S, served, site
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[webdriver.Chrome]:
-    with headless() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go, to be looked at."""
-    return tmp_path_factory.mktemp("page")
-
-
-@pytest.fixture(scope="module")
-def page(browser: webdriver.Chrome, folder: Path) -> Iterator[Page]:
-    with living_page(browser, folder) as made:
-        yield made
 
 
 def mine(page: Page, name: str) -> Any:
@@ -43,6 +24,7 @@ def mine(page: Page, name: str) -> Any:
 
 def test_regions_are_drawn_in_the_actions_colour_and_named_on_hover(page: Page) -> None:
     page.open()
+    page.hold()
     viewer = mine(page, "open_viewer")
     share = page.share_of(viewer.start_ns + viewer.duration_ns // 2)
     # the pixel near the top of the chart, above the curves: green (OPEN VIEWER) on the panel's grey
@@ -68,6 +50,7 @@ def test_regions_are_drawn_in_the_actions_colour_and_named_on_hover(page: Page) 
 
 def test_a_gap_is_hatched_broken_and_gives_its_reason(page: Page) -> None:
     page.open()
+    page.hold()
     gap = page.lab.gaps[0]
     page.point("xnat-db", page.share_of((gap.start_ns + (gap.end_ns or 0)) // 2))
     wait_until(lambda: "gap: container restarted" in page.text("#tip"), "the gap's reason")
@@ -202,6 +185,7 @@ def test_what_others_wrote_is_shown_as_text(page: Page) -> None:
     page.site.journal.append([gap])
     page.site.ready["docker"] = (False, reason)
     page.open()
+    page.hold()
     page.point("xnat-nginx", page.share_of(gap.start_ns + 15 * S))
     wait_until(lambda: reason in page.text("#tip"), "the reason as text")
     wait_until(lambda: reason in page.text("#health"), "the part's line as text")
@@ -211,11 +195,12 @@ def test_what_others_wrote_is_shown_as_text(page: Page) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 1920])
-def test_it_reads_well_in_light_and_dark_at_both_widths(page: Page, folder: Path, theme: str, width: int) -> None:
+def test_it_reads_well_in_light_and_dark_at_both_widths(page: Page, page_folder: Path, theme: str, width: int) -> None:
     page.open(width, 1500, theme)
+    page.hold()
     page.point("xnat-web", page.share_of(mine(page, "download").start_ns + 5 * S))
     wait_until(lambda: "DOWNLOAD" in page.text("#tip"), "the tip")
-    page.driver.save_screenshot(str(folder / f"page-{theme}-{width}.png"))
+    page.driver.save_screenshot(str(page_folder / f"page-{theme}-{width}.png"))
     assert page.js("return document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
     low = page.js(CONTRAST)
     assert low == [], "text below WCAG AA's 4.5 to 1"
@@ -246,21 +231,21 @@ return low;
 """
 
 
-def test_an_empty_journal_says_what_to_do_next(browser: webdriver.Chrome, tmp_path: Path, folder: Path) -> None:
+def test_an_empty_journal_says_what_to_do_next(page_browser: webdriver.Chrome, tmp_path: Path, page_folder: Path) -> None:
     with site(tmp_path, SystemClock()) as made, served(made) as url:
-        browser.get(url)
-        page = Page(browser, url, made, Lab(0, 0), 0)
+        page_browser.get(url)
+        page = Page(page_browser, url, made, Lab(0, 0), 0)
         wait_until(lambda: page.find("#empty").is_displayed(), "the empty state")
         assert "tracemark check" in page.text("#empty")
         assert not page.find("#older").is_displayed()
-        browser.save_screenshot(str(folder / "page-empty.png"))
+        page_browser.save_screenshot(str(page_folder / "page-empty.png"))
 
 
-def test_a_sidecar_that_went_away_is_said(browser: webdriver.Chrome, tmp_path: Path) -> None:
+def test_a_sidecar_that_went_away_is_said(page_browser: webdriver.Chrome, tmp_path: Path) -> None:
     with site(tmp_path, SystemClock()) as made:
         with served(made) as url:
-            page = Page(browser, url, made, Lab(0, 0), 0)
-            browser.get(url)
+            page = Page(page_browser, url, made, Lab(0, 0), 0)
+            page_browser.get(url)
             wait_until(lambda: page.text("#live-text").startswith("live"), "life")
         wait_until(lambda: page.find("#problem").is_displayed(), "the problem")
         assert "has not answered since" in page.text("#problem")

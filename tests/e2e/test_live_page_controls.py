@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from tests.support.live_page import Page, headless, living_page
+from tests.support.live_page import Page
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[webdriver.Chrome]:
-    with headless() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go, to be looked at."""
-    return tmp_path_factory.mktemp("page")
-
-
-@pytest.fixture(scope="module")
-def page(browser: webdriver.Chrome, folder: Path) -> Iterator[Page]:
-    with living_page(browser, folder) as made:
-        yield made
 
 
 def test_pause_stops_the_page_and_back_to_live_moves_it_again(page: Page) -> None:
@@ -58,6 +36,7 @@ def test_pause_stops_the_page_and_back_to_live_moves_it_again(page: Page) -> Non
 
 def test_dragging_zooms_and_escape_goes_back_to_live(page: Page) -> None:
     page.open()
+    page.hold()
     low, high = page.range()
     over = page.find(".plot[data-container=xnat-web] .u-over")
     width = over.size["width"]
@@ -83,6 +62,7 @@ def test_ranges_are_picked_and_the_usage_table_follows(page: Page) -> None:
 
 def test_a_range_of_ones_own_is_given_in_local_time(page: Page) -> None:
     page.open()
+    page.hold()
     low, _ = page.range()
     page.find("#custom").click()
     wait_until(lambda: page.find("#range-dialog").is_displayed(), "the dialog")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from replay.browser import opened
-from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, host_of
+from replay.chromium import BrowserOptions, BrowserPaths, host_of
 from replay.player import NO_ACTION, Player, StepError, Time
 from replay.results import Repetition
 from replay.scenario import load_scenario
@@ -46,14 +46,6 @@ class Played:
         """Those of the end of this action."""
         (found,) = [attributes for phase, name, attributes in self.markers.told if (phase, name) == ("end", action)]
         return found
-
-
-@pytest.fixture(scope="module")
-def paths() -> BrowserPaths:
-    try:
-        return BrowserPaths.find(os.environ)
-    except BrowserMissingError as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -311,6 +312,12 @@ def test_a_browser_that_cannot_start_is_said(options: BrowserOptions) -> None:
         visible=False,
     )
     with pytest.raises(BrowserGoneError, match="the browser does not start"), opened(broken):
+        pass
+    broken = replace(broken, paths=BrowserPaths(driver="/bin/false", browser=options.paths.browser))
+    with (
+        pytest.raises(BrowserGoneError, match=r"the driver /bin/false does not start: try `/bin/false --version`"),
+        opened(broken),
+    ):
         pass
 
 

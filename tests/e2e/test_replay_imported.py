@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from replay.browser import opened
-from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, host_of
+from replay.chromium import BrowserOptions, BrowserPaths, host_of
 from replay.player import Player, StepError, Time
 from replay.results import ActionResult, Repetition
 from replay.scenario import load_scenario, parse
@@ -37,14 +37,6 @@ class Watched:
 
     def action(self, ended: ActionResult) -> None:
         """Nothing to do."""
-
-
-@pytest.fixture(scope="module")
-def paths() -> BrowserPaths:
-    try:
-        return BrowserPaths.find(os.environ)
-    except BrowserMissingError as missing:
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="module")

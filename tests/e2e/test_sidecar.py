@@ -32,7 +32,7 @@ def test_sigkill_at_any_moment_loses_no_acknowledged_marker_and_repeats_none(tmp
                     client.end(client.begin("scroll"))
                     told += 2
                 if pick.random() < 0.5:
-                    assert client.flush(20)
+                    assert client.flush(60)
                 sidecar.kill()
                 client.end(client.begin("play"))  # told to nobody: it must arrive after the restart
                 told += 2
@@ -55,7 +55,7 @@ def test_sigterm_ends_it_with_everything_committed(tmp_path: Path) -> None:
         client.start()
         action = client.begin("download")
         client.end(action, bytes=460_000_000)
-        assert client.flush(20)
+        assert client.flush(60)
         assert sidecar.stop() == 0
         client.close(timeout_s=0)
         assert not sidecar.journal.with_name(sidecar.journal.name + "-wal").exists(), "the journal was not closed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Place:
         """A browser's cookies after a login."""
         browser = requests.Session()
         form = {"username": user, "password": self.lab.users[user]}
-        assert browser.post(f"{self.lab.url}/data/services/auth", data=form, timeout=30).status_code == 200
+        assert browser.post(f"{self.lab.url}/data/services/auth", data=form, timeout=60).status_code == 200
         assert browser.cookies["JSESSIONID"]
         browser.cookies.set("other", CANARY)
         return browser
@@ -46,7 +47,7 @@ class Place:
     def ask(self, browser: requests.Session, body: Any = None, **headers: str) -> requests.Response:
         """What the content script does on a page of the site."""
         head = {"Origin": self.lab.url, "User-Agent": "Mozilla/5.0", **headers}
-        return browser.post(f"{self.lab.url}/tracemark/api/v1/tickets", json=body or {}, headers=head, timeout=30)
+        return browser.post(f"{self.lab.url}/tracemark/api/v1/tickets", json=body or {}, headers=head, timeout=60)
 
     def talk(self, *messages: dict[str, Any], **hello: Any) -> list[dict[str, Any]]:
         """What the extension's background does: hello and more on the channel; the replies, and the code of a close."""
@@ -58,9 +59,9 @@ class Place:
             try:
                 for message in (greeting, *messages):
                     channel.send(json.dumps(message))
-                    replies.append(json.loads(channel.recv(timeout=30)))
+                    replies.append(json.loads(channel.recv(timeout=60)))
                     if replies[-1]["type"] == "error":
-                        channel.recv(timeout=30)
+                        channel.recv(timeout=60)
             except ConnectionClosed as closed:
                 replies.append({"close": closed.rcvd.code if closed.rcvd else None})
         return replies
@@ -73,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     options = LabOptions(
         directory=folder / "lab",
         exam_size="small",
-        name_prefix="tick-",
+        name_prefix=f"tick-{os.getpid()}-",
         processes=True,
         port=0,
         sidecar=Sidecar(sidecar.http, sidecar.markers),
@@ -145,7 +146,7 @@ def test_each_login_is_a_session_of_its_own(place: Place) -> None:
 def test_who_has_logged_out_gets_no_ticket(place: Place) -> None:
     browser = place.log_in()
     cookie = browser.cookies["JSESSIONID"]
-    browser.get(f"{place.lab.url}/app/action/LogoutUser", timeout=30)
+    browser.get(f"{place.lab.url}/app/action/LogoutUser", timeout=60)
     gone = requests.Session()
     gone.cookies.set("JSESSIONID", cookie)
     answer = place.ask(gone)
@@ -167,20 +168,20 @@ def test_another_site_s_page_gets_none_with_the_cookie_of_this_one(place: Place,
 def test_what_is_for_operations_is_not_behind_the_site(place: Place, path: str) -> None:
     request = requests.Request("GET", f"{place.lab.url}/tracemark{path}", cookies=place.log_in("admin").cookies).prepare()
     request.url = f"{place.lab.url}/tracemark{path}"
-    assert requests.Session().send(request, timeout=30).status_code == 404
+    assert requests.Session().send(request, timeout=60).status_code == 404
 
 
 def test_page_and_api_are_shown_to_administrators_behind_the_site_and_to_nobody_else(place: Place) -> None:
     admin = place.log_in("admin")
-    page = admin.get(f"{place.lab.url}/tracemark", timeout=30)
+    page = admin.get(f"{place.lab.url}/tracemark", timeout=60)
     assert (page.status_code, page.url) == (200, f"{place.lab.url}/tracemark/")
     for address in re.findall(r'(?:src|href)="(/[^"]+)"', page.text):
         assert address.startswith("/tracemark/"), address
-        assert admin.get(f"{place.lab.url}{address}", timeout=30).status_code == 200, address
-    assert "rows" in admin.get(f"{place.lab.url}/tracemark/api/v1/containers", timeout=30).json()
+        assert admin.get(f"{place.lab.url}{address}", timeout=60).status_code == 200, address
+    assert "rows" in admin.get(f"{place.lab.url}/tracemark/api/v1/containers", timeout=60).json()
     for path in ("/", "/api/v1/containers", "/static/js/main.js"):
-        assert place.log_in("researcher").get(f"{place.lab.url}/tracemark{path}", timeout=30).status_code == 403
-        assert requests.get(f"{place.lab.url}/tracemark{path}", timeout=30).status_code == 401
+        assert place.log_in("researcher").get(f"{place.lab.url}/tracemark{path}", timeout=60).status_code == 403
+        assert requests.get(f"{place.lab.url}/tracemark{path}", timeout=60).status_code == 401
 
 
 def test_what_is_no_good_ticket_does_not_let_in(place: Place) -> None:

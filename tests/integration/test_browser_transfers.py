@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ from replay.chromium import BrowserOptions, BrowserPaths
 from replay.locate import Locator
 from replay.transfers import Exchange
 from replay.transfers_browser import BrowserMeter
+from tests.support.http_serving import serving
 from tests.support.waiting import wait_until
 
 #: without an icon of its own, the browser would ask for one at some time
@@ -59,14 +59,8 @@ class _Site(BaseHTTPRequestHandler):
 
 @contextmanager
 def served() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Site) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _Site)) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.browser

@@ -16,10 +16,13 @@ from pathlib import Path
 import pytest
 
 from replay import capture_probe
+from replay.campaign import CampaignFailedError
+from replay.campaign_capture import PacketRecorder
 from replay.capture import Capture, CaptureDiskFullError, CaptureDroppedError, CaptureError
 from replay.packets import Metrics, Server, read_metrics
 from tests.conftest import ROOT
 from tests.support import journal as make
+from tests.support.campaign_fakes import Field
 from tests.support.namespaces import SERVER, UNPRIVILEGED, crossing
 from tests.support.waiting import wait_until
 
@@ -153,7 +156,7 @@ def test_a_capture_that_dropped_packets_is_refused(program: str, tmp_path: Path)
         flood(20_000)
     finally:
         os.kill(pid, signal.SIGCONT)
-    with pytest.raises(CaptureDroppedError, match=r"packets were dropped.*larger buffer"):
+    with pytest.raises(CaptureDroppedError, match=r"packets were dropped.*calm this machine"):
         capture.stop()
     assert capture.result is None
     assert gone(pid)
@@ -167,6 +170,29 @@ def test_a_full_disk_is_named(program: str, tmp_path: Path) -> None:
             # dumpcap gives up by itself; tcpdump goes on and writes nothing more.
             flood(10_000)
             wait_until(lambda: gone(pid) or not shutil.disk_usage(folder).free, "the disk to be full")
+
+
+@pytest.mark.parametrize("keep", [False, True], ids=["packets_read", "packets_kept"])
+def test_packets_that_fill_the_disk_leave_a_failed_repetition_with_its_evidence(keep: bool, tmp_path: Path) -> None:
+    field = Field(tmp_path, repetitions=2)
+    field.recorder = PacketRecorder(f"http://{HOST}:9", keep=keep)  # type: ignore[assignment]
+    with make.small_disk(tmp_path) as folder:
+        field.out = folder
+        field.behave = lambda _browser, number: number == 1 or fill(folder)
+        with pytest.raises(CampaignFailedError, match=r"repetition 2 failed: there is no (space|room)"):
+            field.run()
+        assert field.kept() == ["failed", "outbox", "repetition-001"]
+        assert field.kept("failed") == ["repetition-002-attempt-1"]
+        failure = field.result("failed", "repetition-002-attempt-1").failure
+        assert failure is not None
+        assert failure.kind == "disk"
+        assert not [path for path in folder.rglob("*") if path.name.endswith(".part")]
+
+
+def fill(folder: Path) -> bool:
+    """Datagrams, until those who capture them have no more room."""
+    flood(10_000)
+    return wait_until(lambda: shutil.disk_usage(folder).free < 64 * 1024, "the disk to be full")
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -149,7 +149,7 @@ def test_the_sidecar_sees_every_container_and_request_and_influxdb_gets_them(dep
 
     wait_until(lambda: all(map(sampled, deployment.lab.containers)), "samples of every container")
     servers = {"nginx", "tomcat", "xnat"}
-    wait_until(lambda: {row["server"] for row in rows("/api/v1/requests?from=-10m")} == servers, "a request in every log", 30)
+    wait_until(lambda: {row["server"] for row in rows("/api/v1/requests?from=-10m")} == servers, "a request in every log")
     timed = [row for row in rows("/api/v1/requests?from=-10m") if row["server"] == "nginx"]
     assert all(row["duration_ns"] is not None for row in timed)
 
@@ -157,14 +157,14 @@ def test_the_sidecar_sees_every_container_and_request_and_influxdb_gets_them(dep
         query = f'SELECT count(*) FROM "{measurement}" WHERE time > now() - 10m GROUP BY "{tag}"'  # noqa: S608
         return {str(index): max(filter(None, row[1:])) for index, row in enumerate(deployment.influxql(query))}
 
-    wait_until(lambda: len(counts("docker_container_cpu", "container_name")) == 3, "CPU of three containers in InfluxDB", 40)
-    wait_until(lambda: counts("http_request", "server"), "requests in InfluxDB", 40)
+    wait_until(lambda: len(counts("docker_container_cpu", "container_name")) == 3, "CPU of three containers in InfluxDB")
+    wait_until(lambda: counts("http_request", "server"), "requests in InfluxDB")
 
     def sources() -> set[str]:
         return {value for _, value in deployment.influxql('SHOW TAG VALUES FROM "docker_container_cpu" WITH KEY = "source"')}
 
     # both are to be had through what is mounted: the files of the control groups, and the engine's frames past the proxy
-    wait_until(lambda: sources() == {"cgroup", "docker"}, "samples of both sources", 30)
+    wait_until(lambda: sources() == {"cgroup", "docker"}, "samples of both sources")
     assert deployment.influxql('SHOW TAG VALUES FROM "http_request" WITH KEY = "site"') == [["site", "lab"]]
 
 
@@ -214,7 +214,7 @@ def test_each_of_the_two_tokens_has_its_own_place_and_right(deployment: Deployme
     assert "an-operators-password" not in json.dumps(inspect(sidecar))
     # a second start of InfluxDB makes no new ones
     must(run(["docker", "restart", "--time", "3", influxdb], timeout_s=60), "InfluxDB does not start again", "")
-    wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "InfluxDB to answer with the same token", 30)
+    wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "InfluxDB to answer with the same token")
     assert execute(influxdb, "cat", "/run/tracemark/write-token/token").output.strip() == write
     # by hand it makes new ones, as the operator's page says where a token was lost
     again = execute(influxdb, "bash", "/docker-entrypoint-initdb.d/tracemark-tokens.sh")
@@ -226,8 +226,8 @@ def test_each_of_the_two_tokens_has_its_own_place_and_right(deployment: Deployme
         "the sidecar does not start with the new token",
         "",
     )
-    wait_until(lambda: "takes points" in execute(sidecar, "tracemark", "check").output, "the sidecar to write with it", 40)
-    wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "the dashboards' new token to read", 30)
+    wait_until(lambda: "takes points" in execute(sidecar, "tracemark", "check").output, "the sidecar to write with it")
+    wait_until(lambda: deployment.influxql("SHOW MEASUREMENTS"), "the dashboards' new token to read")
 
 
 def test_an_action_told_through_nginx_is_in_both_buckets_with_what_it_cost(deployment: Deployment) -> None:
@@ -246,7 +246,7 @@ def test_an_action_told_through_nginx_is_in_both_buckets_with_what_it_cost(deplo
     query = f'SELECT "cpu_seconds_{PREFIX}xnat-web" FROM "action" WHERE time > now() - 10m AND "action" = \'login\''  # noqa: S608
     for bucket in ("tracemark", "tracemark_long"):
         found = partial(deployment.influxql, query, bucket)
-        [[_, cpu_seconds]] = wait_until(found, f"the action in {bucket}", 40)
+        [[_, cpu_seconds]] = wait_until(found, f"the action in {bucket}")
         assert 0 < cpu_seconds < 2
 
 
@@ -287,7 +287,7 @@ def test_every_action_of_a_scenario_is_in_influxdb_with_its_run(deployment: Depl
     def told() -> set[str]:
         return {row[1] for row in deployment.influxql(query)}
 
-    wait_until(lambda: told() >= set(wanted), f"the actions {', '.join(wanted)} in InfluxDB", 40)
+    wait_until(lambda: told() >= set(wanted), f"the actions {', '.join(wanted)} in InfluxDB")
     assert {row[2] for row in deployment.influxql(query)} == {"completed"}, demo.said[scenario]
 
 

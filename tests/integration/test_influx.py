@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -18,31 +16,11 @@ from sidecar.ship.influx import InfluxStore
 from sidecar.ship.memory import MemoryStore
 from sidecar.ship.shipper import Shipper, Store
 from tests.support import journal as make
-from tests.support.influx import BUCKET, TOKEN, Influx, running_influx
+from tests.support.influx import BUCKET, TOKEN, Influx
 from tests.support.journal import SECOND, T0
 
 pytestmark = pytest.mark.influx
 CONTEXT = PointContext(site="lab", engine_host="host 1, rack=2")
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
-    with running_influx(tmp_path_factory.mktemp("influx")) as influx:
-        yield influx
-
-
-@pytest.fixture
-def bucket(influx: Influx) -> str:
-    name = f"bucket_{next(_numbers)}"
-    influx.create(name)
-    return name
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def store(influx: Influx, bucket: str, token: str = TOKEN, at: str = "", timeout_s: float = 10) -> InfluxStore:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from replay.lab.control_groups import PARENT, ControlGroups
+from replay.lab.control_groups import PARENT, ControlGroups, make_group
 
 NAME = f"t{os.getpid()}-emptied"
 VERSION_1 = Path("/sys/fs/cgroup")
@@ -35,7 +35,7 @@ def inhabited(root: Path, folders: tuple[Path, ...]) -> Iterator[tuple[ControlGr
     process = subprocess.Popen(["sleep", "600"])
     try:
         for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_group(folder)
             (folder / "cgroup.procs").write_text(f"{process.pid}\n")
         yield ControlGroups(root), process
     finally:

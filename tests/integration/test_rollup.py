@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +17,7 @@ from sidecar.ship.rollup import REQUESTS_NOTE, SAMPLES_NOTE, Rollup
 from sidecar.ship.rollup_points import MINUTE_NS, minute_of
 from sidecar.ship.shipper import Shipper
 from tests.support import journal as make
-from tests.support.influx import TOKEN, Influx, running_influx
+from tests.support.influx import TOKEN, Influx
 from tests.support.journal import SECOND
 
 pytestmark = pytest.mark.influx
@@ -28,33 +25,6 @@ CONTEXT = PointContext(site="lab", engine_host="host 1")
 M0 = minute_of(make.T0)
 MINUTES = 5
 ROLLED_UP = ("docker_container_cpu_1m", "docker_container_mem_1m", "docker_container_net_1m", "http_request_1m")
-_numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def influx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Influx]:
-    with running_influx(tmp_path_factory.mktemp("influx")) as influx:
-        yield influx
-
-
-@pytest.fixture
-def bucket(influx: Influx) -> str:
-    name = f"bucket_{next(_numbers)}"
-    influx.create(name)
-    return name
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
-        yield journal
-
-
-@pytest.fixture
-def reader(journal: SqliteJournal) -> Iterator[Reader]:
-    reader = Reader(journal.path)
-    yield reader
-    reader.close()
 
 
 def store(influx: Influx, bucket: str, token: str = TOKEN) -> InfluxStore:

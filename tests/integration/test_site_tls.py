@@ -46,7 +46,7 @@ class Place:
     def ask(
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
-        connection = http.client.HTTPSConnection("localhost", self.encrypted, timeout=20, context=self.trust)
+        connection = http.client.HTTPSConnection("localhost", self.encrypted, timeout=60, context=self.trust)
         try:
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
@@ -91,7 +91,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 def test_plain_http_is_sent_on_to_https(place: Place) -> None:
-    connection = http.client.HTTPConnection("localhost", place.plain, timeout=20)
+    connection = http.client.HTTPConnection("localhost", place.plain, timeout=60)
     connection.request("GET", "/app/template/Login.vm", headers={"Host": "localhost"})
     answer = connection.getresponse()
     assert (answer.status, answer.headers["Location"]) == (301, "https://localhost/app/template/Login.vm")
@@ -118,7 +118,7 @@ def test_the_marker_channel_works_over_wss(place: Place) -> None:
     }
     with connect(f"wss://localhost:{place.encrypted}/tracemark/markers", ssl=place.trust, proxy=None) as channel:
         channel.send(json.dumps(hello))
-        assert json.loads(channel.recv(timeout=20))["type"] == "welcome"
+        assert json.loads(channel.recv(timeout=60))["type"] == "welcome"
 
 
 def test_tickets_and_the_page_ask_xnat_who_it_is(place: Place) -> None:

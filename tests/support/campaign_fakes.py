@@ -108,7 +108,9 @@ class Field:
         self.scenario: Scenario = scenario(*(steps or (click(action="login", timeout_s=1),)))
         self.limits = Limits(**{"repetitions": 1, **limits})
         self.time = FakeTime()
+        #: one for each trace; those behind the last are as the last
         self.routes: list[tuple[str | None, ...] | Fault] = []
+        self._last_route: tuple[str | None, ...] = HOME
         self.notes = Notes()
         self.recorder = NoSizes()
         self.browsers: list[CampaignBrowser] = []
@@ -163,7 +165,8 @@ class Field:
         yield browser
 
     def _trace(self, method: str) -> Route:
-        hops = self.routes.pop(0) if self.routes else HOME
+        hops = self.routes.pop(0) if self.routes else self._last_route
         if isinstance(hops, Fault):
             raise hops
+        self._last_route = hops
         return Route(hops, "udp", 1)

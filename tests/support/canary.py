@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, quote_plus
 
+from tests.support.http_serving import serving
+
 
 class Canaries:
     """A fresh word per place; each is letters and digits, so that every place takes it."""
@@ -160,11 +162,5 @@ class Store:
     @contextmanager
     def running(self) -> Iterator[Store]:
         """Listen until this is left."""
-        thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        try:
+        with serving(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()

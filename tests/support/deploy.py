@@ -66,7 +66,7 @@ class Compose:
 
 def inspect(container: str) -> Mapping[str, Any]:
     """What the engine knows of a container."""
-    asked = run(["docker", "container", "inspect", container], timeout_s=30)
+    asked = run(["docker", "container", "inspect", container], timeout_s=60)
     found: Mapping[str, Any] = json.loads(must(asked, f"no container {container}", "see `docker ps -a`"))[0]
     return found
 
@@ -79,7 +79,7 @@ def execute(container: str, *command: str) -> Outcome:
 def ask(url: str, method: str = "GET", headers: Mapping[str, str] | None = None, body: bytes | None = None) -> tuple[int, bytes]:
     """Status and body of one request; 0 where nobody answers."""
     host, _, path = url.removeprefix("http://").partition("/")
-    connection = http.client.HTTPConnection(host, timeout=20)
+    connection = http.client.HTTPConnection(host, timeout=60)
     try:
         connection.request(method, f"/{path}", body=body, headers=dict(headers or {}))
         answer = connection.getresponse()
@@ -152,7 +152,7 @@ def _built(repository: str, context: Path, dockerfile: str, base: str) -> str:
     if run(["docker", "image", "inspect", tag], timeout_s=60).status != 0:
         options = ["--network", "none", "--build-arg", f"BASE_IMAGE={base}", "--file", str(context / dockerfile), "--tag", tag]
         # Without the buildx plugin a current client builds only when told to use the engine's own builder.
-        classic = {} if run(["docker", "buildx", "version"], timeout_s=30).status == 0 else {"DOCKER_BUILDKIT": "0"}
+        classic = {} if run(["docker", "buildx", "version"], timeout_s=60).status == 0 else {"DOCKER_BUILDKIT": "0"}
         built = run(
             ["docker", "build", "--quiet", *options, str(context)], timeout_s=_BUILD_S, environment={**os.environ, **classic}
         )
@@ -171,5 +171,5 @@ def _forget_older(repository: str, kept: str) -> None:
 def shell(script: Path, folder: Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """A shell script of the deployment, run in a folder."""
     return subprocess.run(
-        [script], cwd=folder, env={**clean_environment(), **(environment or {})}, capture_output=True, text=True, timeout=30
+        [script], cwd=folder, env={**clean_environment(), **(environment or {})}, capture_output=True, text=True, timeout=60
     )

@@ -84,7 +84,7 @@ class Bench:
 
     def joined(self) -> None:
         assert self._thread
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
     def health(self, name: str) -> Any:

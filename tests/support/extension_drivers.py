@@ -67,9 +67,9 @@ def settled(driver: webdriver.Chrome) -> webdriver.Chrome:
     it while it waits.
     """
     address = driver.capabilities["goog:chromeOptions"]["debuggerAddress"]
-    with urlopen(f"http://{address}/json/list", timeout=20) as answer:
+    with urlopen(f"http://{address}/json/list", timeout=60) as answer:
         first = next(tab for tab in json.load(answer) if tab["type"] == "page")
     with connect(first["webSocketDebuggerUrl"], proxy=None) as tab:
         tab.send(json.dumps({"id": 1, "method": "Page.navigate", "params": {"url": "about:blank"}}))
-        tab.recv(timeout=20)
+        tab.recv(timeout=60)
     return driver

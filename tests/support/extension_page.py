@@ -222,18 +222,25 @@ class Person:
         rows = self.run("return window.truth ? window.truth.all() : []")
         return [(row[0], row[1], row[2]) for row in rows or ()]  # Firefox gives none while a document is left
 
+    def answers(self, since_ms: float) -> list[tuple[float, float, str]]:
+        """The requests of this tab that began since then and are over, by their begin: (begin, end, path)."""
+        rows = self.run("return window.truth ? window.truth.all() : []")
+        return sorted((row[3], row[1], str(row[2])) for row in rows or () if row[0] == "answer" and row[3] >= since_ms)
+
     def until(self, what: str, since_ms: float, detail: str = "") -> float:
-        """The time of the first such row since then, as soon as there is one."""
+        """The time of the first such row since then, as soon as there is one; `what` may name two kinds, as `one|other`."""
+
+        kinds = what.split("|")
 
         def look() -> float | None:
             with suppress(exceptions.WebDriverException):
                 rows = self.truth()
                 return next(
-                    (t for kind, t, about in rows if kind == what and t >= since_ms and re.search(detail, str(about))), None
+                    (t for kind, t, about in rows if kind in kinds and t >= since_ms and re.search(detail, str(about))), None
                 )
             return None
 
-        found = wait_until(look, f"{what} {detail}", 40)
+        found = wait_until(look, f"{what} {detail}")
         assert found is not None
         return found
 
@@ -243,13 +250,12 @@ class Person:
 
         def look() -> float | None:
             with suppress(exceptions.WebDriverException):
-                last = max(
-                    t for kind, t, about in self.truth() if kind == what and t >= since_ms and re.search(detail, str(about))
-                )
-                return last if self.now() - last > still_ms else None
+                rows = self.truth()  # none while a document is left
+                times = [t for kind, t, about in rows if kind == what and t >= since_ms and re.search(detail, str(about))]
+                return max(times) if times and self.now() - max(times) > still_ms else None
             return None
 
-        found = wait_until(look, f"the last {what}", 40)
+        found = wait_until(look, f"the last {what}")
         assert found is not None
         return found
 
@@ -276,7 +282,7 @@ class Person:
                     return one
             return None
 
-        return wait_until(look, f"{phase} of {action}; told: {self.collector.actions()[-5:]}", 30) or pytest.fail("unreachable")
+        return wait_until(look, f"{phase} of {action}; told: {self.collector.actions()[-5:]}") or pytest.fail("unreachable")
 
 
 @contextmanager

@@ -20,6 +20,8 @@ from tests.support.waiting import wait_until
 
 PANE = ".viewport-container.active .viewport-element, .viewport-element"
 PLAYER = ".CineDialog button[title='Play / Stop']"
+#: after so long without a request a page is complete
+QUIET_MS = 500
 
 
 class Visit:
@@ -37,14 +39,16 @@ class Visit:
         return self._since_ms
 
     def _loaded(self, path: str, begin_ms: float) -> float:
-        """The end of a page with all that it fetched and drew by itself."""
+        """The end of a page with all that it fetched by itself, as it is defined: what a page, or a slow machine, asks for
+        after a time without any request is no part of it, but for a listing, which is waited for.
+        """
         person = self.person
         person.until("load", begin_ms, path)
-        return max(person.quiet("load", begin_ms, still_ms=600), self._answered(begin_ms))
-
-    def _answered(self, begin_ms: float) -> float:
-        """When the last answer since then was complete."""
-        return max((t for what, t, _ in self.person.truth() if what == "answer" and t >= begin_ms), default=begin_ms)
+        complete = person.quiet("load", begin_ms, still_ms=600)
+        for begin, end, asked in person.answers(begin_ms):
+            if begin <= complete + QUIET_MS or "/search" in asked:
+                complete = max(complete, end)
+        return complete
 
     def while_passing(self, milliseconds: float) -> None:
         """Let the page's time pass."""
@@ -140,9 +144,10 @@ class Visit:
         self._loaded("/experiments/", since)
 
     def back(self) -> Truth:
+        """Begun with the other document's own time, or when it is shown again: this one is left only later on a busy machine."""
         since = self._now()
         self.person.driver.back()
-        begin = self.person.until("pagehide", since)
+        begin = self.person.until("document|restored", since)
         return Truth(action="page_load", begin_ms=begin, end_ms=None)
 
     # searches
@@ -256,7 +261,8 @@ class Visit:
         since = self._now()
         self.person.click("#directButton")
         begin = self.person.until("click", since, "directButton")
-        return Truth(action="upload", begin_ms=begin, end_ms=self.person.until("drawn", begin, "overallSummary"))
+        self.person.until("drawn", begin, "overallSummary")
+        return Truth(action="upload", begin_ms=begin, end_ms=self.person.until("answer", begin, "/services/import"))
 
     # the viewer
 

@@ -200,7 +200,7 @@ def browsing(
             driver = chromium(extensions, folder, downloads)
         else:
             driver = firefox(extensions, folder, downloads, preferences or {})
-        driver.set_script_timeout(20)
+        driver.set_script_timeout(60)
         person = Person(driver, journal, downloads)
         overview(person, kind)  # it answers when it is ready for the first page
         yield person

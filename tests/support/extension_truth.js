@@ -4,7 +4,7 @@
   const KEY = "truth";
   const rows = [];
   const wall = (t = performance.now()) => performance.timeOrigin + t;
-  const note = (what, t, detail) => rows.push([what, wall(t), detail ?? null]);
+  const note = (what, t, detail, start) => rows.push([what, wall(t), detail ?? null, wall(start)]);
   const earlier = () => {
     try {
       return JSON.parse(sessionStorage.getItem(KEY) ?? "[]");
@@ -39,10 +39,10 @@
   // when answers were complete, by the browser's own clock of requests: a busy page hears of them much later
   const resources = new PerformanceObserver((list) => answers(list.getEntries()));
   const answers = (entries) => {
-    for (const { name, responseEnd } of entries) {
+    for (const { name, startTime, responseEnd } of entries) {
       const { pathname } = new URL(name);
       if (/\/tracemark\/|favicon/.test(pathname)) continue; // the extension's own, and the browser's
-      note(/\/scans\//.test(pathname) ? "slice" : "answer", responseEnd, pathname);
+      note(/\/scans\//.test(pathname) ? "slice" : "answer", responseEnd, pathname, startTime);
     }
   };
   resources.observe({ type: "resource", buffered: true });

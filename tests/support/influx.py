@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+from replay.lab.processes import free_port
 from sidecar.model.points import Point
 from tests.support.waiting import wait_until
 
@@ -106,8 +107,7 @@ class Influx:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with _free_ports(3) as (rpc, server, front):
-            self._ports = {"rpc": rpc, "server": server, "front": front}
+        self._ports = {part: free_port() for part in ("rpc", "server", "front")}
         self._silent = socket.create_server(("127.0.0.1", 0))
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         (folder / "influxdb.conf").write_text(_INFLUX.format(folder=folder, **self._ports))
@@ -153,7 +153,7 @@ class Influx:
         """Write lines as another program would."""
         url = f"{self.url}/api/v2/write?org=lab&bucket={database}&precision=ns"
         request = urllib.request.Request(url, "\n".join(lines).encode(), {"Authorization": f"Token {TOKEN}"}, method="POST")
-        with urllib.request.urlopen(request, timeout=20):
+        with urllib.request.urlopen(request, timeout=60):
             pass
 
     def query(self, q: str, database: str = BUCKET) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ class Influx:
     def _ask(self, method: str, q: str, database: str = "") -> Mapping[str, Any]:
         parameters = urllib.parse.urlencode({"q": q, "db": database, "epoch": "ns"})
         request = urllib.request.Request(f"{self.url}/query?{parameters}", method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             found: Mapping[str, Any] = json.load(answer)
         return found
 
@@ -201,7 +201,7 @@ class Influx:
         if process is not None:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -242,7 +242,7 @@ class Influx2(Influx):
         if self._admin:
             return super()._answers()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports['server']}/health", timeout=5):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._ports['server']}/health", timeout=30):
                 return True
         except OSError:
             return False
@@ -255,17 +255,8 @@ class Influx2(Influx):
     def _call(self, path: str, **body: Any) -> Any:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Token {self._admin}"} if self._admin else {})
         url = f"http://127.0.0.1:{self._ports['server']}/api/v2/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=60) as answer:
             return json.load(answer)
-
-
-@contextmanager
-def _free_ports(count: int) -> Iterator[list[int]]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [held.getsockname()[1] for held in sockets]
-    for held in sockets:
-        held.close()
-    yield ports
 
 
 @contextmanager

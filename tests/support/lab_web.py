@@ -9,7 +9,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ import psycopg.sql
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+
+from replay.lab.processes import free_port
 
 USERS = {"researcher": "look-at-lungs", "radiologist": "look-at-slices", "admin": "look-after-all"}
 START_TIMEOUT_S = 60.0
@@ -132,8 +133,8 @@ def running_lab_web(
     logs = {name: folder / name for name in ("xnat-logs", "tomcat-logs")}
     for path in logs.values():
         path.mkdir(exist_ok=True)
-    port = _free_port(host)
-    dicom_port = _free_port(host) if dicom else None
+    port = free_port(host)
+    dicom_port = free_port(host) if dicom else None
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("LAB_")},
         "LAB_LISTEN": f"{host}:{port}",
@@ -167,12 +168,6 @@ def running_lab_web(
         _end(process, signal.SIGTERM)
         if process.stdout is not None:
             process.stdout.close()
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _end(process: "subprocess.Popen[bytes]", how: signal.Signals) -> None:

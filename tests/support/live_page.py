@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,11 @@ class Page:
         self.driver.set_window_size(width, height)
         self.driver.get(self.url)
         wait_until(lambda: self.js("return document.querySelectorAll('.usage tbody').length"), "the usage table")
+
+    def hold(self) -> None:
+        """Keep it from moving on, as a person who points at something would on a slow machine."""
+        self.find("#pause").click()
+        wait_until(lambda: self.text("#pause") == "Back to live", "the page to stand still")
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -79,7 +85,7 @@ def headless() -> Iterator[webdriver.Chrome]:
     for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
     try:
         yield driver
     finally:
@@ -88,10 +94,13 @@ def headless() -> Iterator[webdriver.Chrome]:
 
 @contextmanager
 def living_page(browser: webdriver.Chrome, folder: Path) -> Iterator[Page]:
-    """Fourteen minutes of three users, a gap, and the web server's memory; the clock is the real one."""
+    """Twelve minutes of five sessions and a gap; the clock is the real one.
+
+    The page shows fifteen minutes: the first of these actions leaves it when it is three minutes old, after the last test.
+    """
     now_ns = time.time_ns()
     with site(folder, SystemClock()) as made:
-        lab = Lab(now_ns - 840 * S, now_ns + 3600 * S)
+        lab = Lab(now_ns - 740 * S, now_ns + 3600 * S)
         for number in range(5):
             lab.sit("radiologist" if number % 2 == 0 else "researcher", 20 + 150 * number)
         lab.actions = [action for action in lab.actions if action.end_ns < now_ns]

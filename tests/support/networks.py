@@ -6,13 +6,13 @@ import http.server
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from replay.lab.info import LabInfo, SetupInfo
 from replay.lab.networks.namespaces import entered
+from tests.support.http_serving import serving
 from tests.support.waiting import wait_until
 
 
@@ -55,15 +55,8 @@ class Site(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def site() -> Iterator[str]:
     """HOST:PORT of a small site."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Site)) as server:
         yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

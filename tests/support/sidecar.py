@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -16,15 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from replay.lab.processes import free_port
 from tests.support.waiting import wait_until
 
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+__all__ = ["SidecarProcess", "free_port", "running_sidecar"]
 
 
 class SidecarProcess:
@@ -61,20 +55,20 @@ class SidecarProcess:
                 [sys.executable, "-m", "sidecar", "serve"], env={**clean, **self.settings}, stdout=log, stderr=log
             )
         if wait:
-            wait_until(self.ready, f"the sidecar to be ready: {self.said}", 30)
+            wait_until(self.ready, f"the sidecar to be ready: {self.said}")
 
     def ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, f"the sidecar ended with {self._process.returncode}: {self.said}"
         try:
-            with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://{self.http}/readyz", timeout=30) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
     def get(self, path: str, **query: str | int) -> Any:
         url = f"http://{self.http}{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return json.load(answer)
 
     def kill(self) -> None:
@@ -89,7 +83,7 @@ class SidecarProcess:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
-            return self._process.wait(20)
+            return self._process.wait(60)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

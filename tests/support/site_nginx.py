@@ -52,12 +52,12 @@ def serving(folder: Path, name: str, port: int) -> Iterator[None]:
     def answers() -> bool:
         assert process.poll() is None, log.read_text(encoding="utf-8")
         with socket.socket() as probe:
-            probe.settimeout(5)
+            probe.settimeout(30)
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
     try:
-        wait_until(answers, "nginx to answer", 20)
+        wait_until(answers, "nginx to answer")
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)

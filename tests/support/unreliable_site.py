@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from tests.support.http_serving import serving
 
 EXAM = b"PK" + b"x" * 400_000
 _LOGIN = b"""<!doctype html><title>log in</title><div class="message">%s</div>
@@ -83,11 +84,5 @@ def unreliable_site(port: int = 0, tls: Path | None = None) -> Iterator[Unreliab
         context.load_cert_chain(certificate, key)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         site.url = site.url.replace("http:", "https:")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield site
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], what: str, timeout_s: float = 20.0) -> T:
+def wait_until(predicate: Callable[[], T], what: str, timeout_s: float = 60.0) -> T:
     """Return the predicate's first true value; fail with `what` when the deadline passes."""
     deadline = time.monotonic() + timeout_s
     pause = threading.Event()

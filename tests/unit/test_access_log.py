@@ -274,6 +274,6 @@ def test_it_runs_until_it_is_stopped_and_sees_what_is_written_meanwhile(path: Pa
         wait_until(lambda: len(sink.records) == 2, "the second line")
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
     assert collector.health()["files"] == 0

@@ -26,6 +26,15 @@ def test_a_file_has_an_account_a_line(tmp_path: Path) -> None:
     assert found[0].over({"XNAT_USER": "else", "HOME": "/h"}) == {"XNAT_USER": "load1", "XNAT_PASSWORD": "a:b c", "HOME": "/h"}
 
 
+def test_a_file_from_windows_has_the_same_accounts(tmp_path: Path) -> None:
+    file = tmp_path / "accounts"
+    file.write_bytes("\ufeffload1:a\r\nload2:b\r\n".encode())
+    assert [dict(one.variables) for one in accounts_from(str(file), 2, {}, BOTH)] == [
+        {"XNAT_USER": "load1", "XNAT_PASSWORD": "a"},
+        {"XNAT_USER": "load2", "XNAT_PASSWORD": "b"},
+    ]
+
+
 def test_a_pattern_counts_and_all_have_one_password() -> None:
     environment = {"XNAT_PASSWORD": "one for all"}
     assert names(accounts_from("load{n:02}", 3, environment, BOTH)) == ["load01", "load02", "load03"]

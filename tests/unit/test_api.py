@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 from flask import Blueprint
 from flask.testing import FlaskClient
 
@@ -17,19 +15,7 @@ from sidecar.model.records import Action, Transfer
 from sidecar.web.app import create_app
 from tests.support.records import marker, session
 from tests.support.web import Lab, S, Site, site
-from tests.support.web_api import T0, filled_site, get, rows_of
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with filled_site(tmp_path_factory.mktemp("site")) as made:
-        yield made
-
-
-@pytest.fixture
-def client(filled: Site) -> FlaskClient:
-    return create_app(filled.parts()).test_client()
-
+from tests.support.web_api import T0, get, rows_of
 
 # -- answers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,20 +12,8 @@ from hypothesis import strategies as st
 
 from sidecar.web import parameters
 from sidecar.web.app import create_app
-from tests.support.web import S, Site, site
-from tests.support.web_api import filled_site, get
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with filled_site(tmp_path_factory.mktemp("site")) as made:
-        yield made
-
-
-@pytest.fixture
-def client(filled: Site) -> FlaskClient:
-    return create_app(filled.parts()).test_client()
-
+from tests.support.web import S, site
+from tests.support.web_api import get
 
 # -- errors
 

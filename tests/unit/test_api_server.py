@@ -6,7 +6,6 @@ import hashlib
 import http.client
 import re
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,20 +18,9 @@ from sidecar.web.metrics import prometheus
 from sidecar.web.security import host_of, is_loopback
 from sidecar.web.server import WebServer
 from tests.support.web import Site, served
-from tests.support.web_api import filled_site, get
+from tests.support.web_api import get
 
 STATIC = Path(parameters.__file__).parent / "static"
-
-
-@pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with filled_site(tmp_path_factory.mktemp("site")) as made:
-        yield made
-
-
-@pytest.fixture
-def client(filled: Site) -> FlaskClient:
-    return create_app(filled.parts()).test_client()
 
 
 # -- the sidecar about itself

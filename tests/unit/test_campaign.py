@@ -71,6 +71,32 @@ def test_a_changed_route_sets_the_finished_ones_aside_and_begins_at_1(tmp_path: 
     assert any("the route changed" in text and "2 finished repetitions do not count" in text for text in field.notes.said)
 
 
+def test_a_route_that_changes_during_the_last_repetition_sets_them_aside_too(tmp_path: Path) -> None:
+    field = Field(tmp_path, repetitions=2)
+    field.routes = [HOME, HOME, DETOUR]
+    field.run()
+    assert len(field.browsers) == 4
+    assert field.kept("discarded", "route-1") == ["repetition-001", "repetition-002"]
+    assert [field.result(f"repetition-00{number}").route for number in (1, 2)] == [2, 2]
+
+
+def test_a_finished_run_is_not_asked_for_its_route_again(tmp_path: Path) -> None:
+    field = Field(tmp_path, repetitions=2)
+    field.run()
+    field.routes = [DETOUR]
+    field.run()
+    assert field.kept() == ["outbox", "repetition-001", "repetition-002"]
+    assert field.routes == [DETOUR]
+
+
+def test_a_route_that_cannot_be_traced_any_more_leaves_what_is_finished(tmp_path: Path) -> None:
+    field = Field(tmp_path, repetitions=1)
+    field.routes = [HOME, RouteTraceError("traceroute: no answer", "look at the network")]
+    field.run()
+    assert field.kept() == ["outbox", "repetition-001"]
+    assert field.notes.said == ["the route behind the last repetition is not known: traceroute: no answer"]
+
+
 def test_a_route_that_never_rests_ends_the_campaign(tmp_path: Path) -> None:
     field = Field(tmp_path, repetitions=9, route_changes=1)
     field.routes = [HOME, DETOUR, HOME]

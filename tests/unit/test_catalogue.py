@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sidecar.model.catalogue import PathPatterns, load_catalogue, parse_catalogue
+from sidecar.model.checks import EVIDENCE
 from sidecar.model.faults import InvalidRecordError
-from sidecar.model.records import EVIDENCE
 
 NAMES = {
     "login": "LOGIN", "page_load": "PAGE LOAD", "filter_search": "FILTER & SEARCH", "download": "DOWNLOAD",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from sidecar.cli.check_machine import check_docker, check_journal, check_log, ch
 from sidecar.cli.check_servers import BOARDS, check_clock, check_grafana, check_influxdb
 from sidecar.config import load
 from tests.support.deploy import ROOT
+from tests.support.http_serving import serving
 
 #: "METHOD path" without the query -> status, headers, body
 Answers = Mapping[str, tuple[int, Mapping[str, str], Any]]
@@ -46,14 +46,8 @@ def server(answers: Answers, asked: list[str] | None = None) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"127.0.0.1:{httpd.server_address[1]}"
-        finally:
-            httpd.shutdown()
-            thread.join(10)
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as httpd:
+        yield f"127.0.0.1:{httpd.server_port}"
 
 
 def influxdb(answers: Answers, asked: list[str] | None = None, **more: str) -> Finding:

@@ -174,7 +174,7 @@ def test_the_container_takes_the_token_where_there_is_one(
     if token:
         (tmp_path / "token").write_text("of-influxdb\n", encoding="utf-8")
     ended = subprocess.run(
-        ["sh", tmp_path / "entrypoint"], env={"PATH": "/usr/bin:/bin", **given}, capture_output=True, text=True, timeout=20
+        ["sh", tmp_path / "entrypoint"], env={"PATH": "/usr/bin:/bin", **given}, capture_output=True, text=True, timeout=60
     )
     seen = dict(line.split("=", 1) for line in ended.stdout.splitlines())
     assert seen["TRACEMARK_INFLUX_URL"] == url
@@ -190,7 +190,7 @@ def test_grafana_starts_with_the_token_of_the_file(file: str, given: str, seen: 
     (tmp_path / "start").write_text(text, encoding="utf-8")
     (tmp_path / "token").write_text(file, encoding="utf-8")
     environment = {"PATH": "/usr/bin:/bin", "TRACEMARK_GRAFANA_INFLUX_TOKEN": given}
-    ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=20)
+    ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=60)
     assert f"TRACEMARK_GRAFANA_INFLUX_TOKEN={seen}" in ended.stdout.splitlines()
 
 
@@ -205,5 +205,5 @@ def test_grafana_looks_in_the_first_bucket_where_there_is_none_for_what_is_kept_
         "TRACEMARK_GRAFANA_INFLUX_BUCKET": "first",
         "TRACEMARK_GRAFANA_INFLUX_LONG_BUCKET": given,
     }
-    ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=20)
+    ended = subprocess.run(["sh", tmp_path / "start"], env=environment, capture_output=True, text=True, timeout=60)
     assert f"TRACEMARK_GRAFANA_INFLUX_LONG_BUCKET={seen}" in ended.stdout.splitlines()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from sidecar.collect.docker_engine import DockerEngine, Found, Limits
 from sidecar.errors import EngineGoneError, SettingError
+from tests.support.http_serving import serving
 from tests.support.waiting import wait_until
 
 
@@ -78,12 +78,8 @@ class Proxy:
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     proxy = Proxy()
-    thread = threading.Thread(target=proxy.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield proxy
-    proxy.server.shutdown()
-    proxy.server.server_close()
-    thread.join(20)
+    with serving(proxy.server):
+        yield proxy
 
 
 def test_a_proxy_that_forbids_lists(proxy: Proxy) -> None:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 
 from replay.failures import ConnectionFailedError
 from replay.grid import Grid, GridBrowser, GridError
+from tests.support.http_serving import serving
 from tests.support.sidecar import free_port
 
 
@@ -123,12 +123,8 @@ def status() -> Iterator[SimpleNamespace]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
     page.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield page
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(server):
+        yield page
 
 
 def test_the_grid_s_slots_for_chrome_are_counted(status: SimpleNamespace) -> None:

@@ -111,7 +111,10 @@ def test_a_log_in_is_imported_without_its_secrets_and_its_redirect_is_one_reques
     assert recording.phases[1].thinks == ((4.9, 0.0),)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"log": {"entries": 3}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"log": {"entries": 3}}', '{"log": {"entries": [NaN]}}', '{"log": {"entries": ["\\ud800"]}}', "[" * 99_999],
+)
 def test_what_is_no_archive_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "no.har"
     file.write_text(text)
@@ -125,6 +128,12 @@ def test_broken_entries_are_named(tmp_path: Path) -> None:
     broken = entry("00.000", "http://x.test/")
     del broken["request"]["url"]
     recording = import_har(archive(tmp_path, broken, entry("01.000", "http://x.test/"), entry("02.000", "data:text/plain,x")))
+    endless = entry("03.000", "http://x.test/")
+    endless["response"]["bodySize"] = 1e999
+    text = json.dumps({"log": {"entries": [endless, entry("04.000", "http://x.test/")]}}).replace("Infinity", "1e999")
+    (tmp_path / "endless.har").write_text(text)
+    (note,) = import_har(tmp_path / "endless.har").notes
+    assert "entry 1 is left out: it is broken" in note
     assert len(recording.requests) == 1
     assert recording.notes == ("entry 1 is left out: it is broken ('url')", "entry 3 is left out: data is not HTTP")
 

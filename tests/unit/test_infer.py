@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sidecar.collect.infer import MAX_OPEN, Inference, action_id
 from sidecar.collect.log_formats import LineReader
 from sidecar.model.catalogue import load_catalogue
-from sidecar.model.records import OPAQUE_ID, Action, Server
+from sidecar.model.checks import OPAQUE_ID
+from sidecar.model.records import Action, Server
 from tests.support.access_log import combined, tm1
 
 CATALOGUE = load_catalogue()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from replay.lab.control_groups import ControlGroups
+from replay.lab.control_groups import PARENT, ControlGroups
 from replay.lab.faults import LabFault
 from replay.lab.folders import StateFolder
 from replay.lab.pids import Identity, PidFile, ends_within, identify
-from replay.lab.processes import Processes, database_folder
+from replay.lab.processes import Processes, database_folder, free_port
 from replay.lab.watching import watched
 from tests.support.lab import RecordedRun
 
@@ -199,6 +200,38 @@ def test_where_groups_may_not_be_made_there_are_none(tmp_path: Path) -> None:
     assert ControlGroups(tmp_path).make("xnat-web") == ()
     assert not (tmp_path / "tracemark-lab/xnat-web").exists()
     assert ControlGroups(tmp_path / "nowhere").make("xnat-web") == ()
+
+
+def test_a_group_is_made_also_when_another_lab_takes_the_common_parent_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups, mkdir, taken = v1(tmp_path), os.mkdir, []
+
+    def taken_away_at_first(path: Path, mode: int = 0o777) -> None:
+        mkdir(path, mode)
+        if Path(path).name == PARENT and path not in taken:
+            taken.append(path)
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "mkdir", taken_away_at_first)
+    assert len(groups.make("xnat-web")) == len(taken) == 2
+    assert (tmp_path / "memory/tracemark-lab/xnat-web").is_dir()
+
+
+def test_a_port_that_is_given_is_free_and_none_of_those_that_the_system_gives() -> None:
+    given = {free_port() for _ in range(20)}
+    assert len(given) > 1
+    assert max(given) < 32_768  # from there on Linux gives them away
+    for port in given:
+        with socket.create_server(("127.0.0.1", port)):
+            pass
+
+
+def test_where_every_port_is_taken_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setattr("replay.lab.processes._PORTS", [taken.getsockname()[1]] * 100)
+        with pytest.raises(LabFault, match="has no port between"):
+            free_port()
 
 
 def processes(tmp_path: Path) -> Processes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +19,7 @@ from replay.lab.info import LabInfo
 from replay.lab.options import LabOptions, Sidecar
 from replay.lab.stack import down, status, up
 from replay.lab.studies import plan
+from tests.support.http_serving import serving
 from tests.support.lab import REFUSED, RecordedRun, output
 from tests.unit.test_lab_viewer import pack
 
@@ -72,10 +72,8 @@ def engine() -> Engine:
 def page() -> Iterator[ThreadingHTTPServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
     server.status = 200  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 @pytest.fixture

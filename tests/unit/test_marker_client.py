@@ -25,6 +25,7 @@ from sidecar.model.faults import InvalidRecordError
 from sidecar.model.records import Marker, Rating, Session, Transfer
 from tests.support import marker_process
 from tests.support.marker_fakes import SESSION, Served, serving, url_of, validator
+from tests.support.sidecar import free_port
 
 FAST = (0.001, 0.01)
 Answer = Callable[["StandIn", ServerConnection, dict[str, Any]], None]
@@ -208,8 +209,7 @@ def test_a_sidecar_that_is_away_is_told_and_waited_for(unused_port: int) -> None
 
 @pytest.fixture
 def unused_port() -> int:
-    with serving() as served:
-        return served.server.address[1]
+    return free_port()
 
 
 def test_a_message_whose_acknowledgement_is_lost_is_sent_again_under_the_same_number() -> None:

@@ -72,12 +72,6 @@ def samples(cores: float = 0.1, hours: float = 1.0) -> list[Sample]:
     ]
 
 
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    with SqliteJournal(tmp_path / "journal.sqlite") as made:
-        yield made
-
-
 def wanted(**more: object) -> Wanted:
     return Wanted(**({"targets": {"open_viewer": 9.0}} | more))  # type: ignore[arg-type]
 
@@ -216,7 +210,7 @@ def test_it_runs_until_it_is_stopped(outlook: Outlook) -> None:
     thread = threading.Thread(target=outlook.run, args=(stop,))
     thread.start()
     stop.set()
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -249,6 +243,37 @@ def test_only_what_was_completed_tells_that_a_target_is_passed(tmp_path: Path, o
         reader.close()
     assert left.spare is not None
     assert (left.users_now, left.spare.estimate) == (1, spare)
+
+
+@pytest.mark.parametrize(
+    ("real", "replayed", "users_now", "spare", "late"),
+    [
+        (0, 2, 2, 18.0, False),
+        (1, 2, None, 14.0, False),
+        (4, 0, None, 16.0, False),
+        (5, 2, 7, 13.0, False),
+        (4, 0, None, 16.0, True),
+    ],
+)
+def test_few_real_persons_are_not_counted_and_nothing_else_tells_their_number(
+    tmp_path: Path, real: int, replayed: int, users_now: int | None, spare: float, late: bool
+) -> None:
+    """Their slowness is theirs, too: with the targets passed by four persons alone, nothing is said to be late."""
+    known = Capacity(users=Estimate(20.0, 0.0, 30.0), limiting=None)
+    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
+        for number in range(real + replayed):
+            source = "extension" if number < real else "replay"
+            acted = [
+                make.action(f"action-{number}-{n}", T0 + n, HOUR if late else SECOND, source=source, session=f"session-{number}")
+                for n in range(30)
+            ]
+            journal.append([make.session(f"session-{number}", source=source), *acted])
+        reader = Reader(journal.path)
+        left = gather_headroom(reader, known, Wanted(targets={"login": 5.0}), T0 + 60 * SECOND)
+        reader.close()
+    assert left.spare is not None
+    assert (left.users_now, left.spare.estimate) == (users_now, spare)
+    assert left.reason == (None if users_now is not None else "fewer than 5 real persons")
 
 
 # runs

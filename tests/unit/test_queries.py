@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,19 +19,6 @@ from tests.support import journal as make
 from tests.support.journal import SECOND, T0
 
 FOREVER = 2**62
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
-        yield journal
-
-
-@pytest.fixture
-def reader(journal: SqliteJournal) -> Iterator[Reader]:
-    reader = Reader(journal.path)
-    yield reader
-    reader.close()
 
 
 def chart(reader: Reader, *arguments: Any, container: str = "xnat-web", **named: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from replay.campaign_folder import RunMismatchError
 from replay.campaign_job import play_repetition
 from replay.campaign_markers import Channel
 from replay.chromium import BrowserMissingError, BrowserOptions, BrowserPaths, arguments, host_of
-from replay.http.recording import Recording
+from replay.http.recording import Phase, Recording, Request
 from replay.route_model import Route
 from replay.scenario_shape import ScenarioError
 from sidecar.model.faults import UsageFault
@@ -119,10 +120,12 @@ def test_another_scenario_under_the_same_name_is_refused(desk: Desk) -> None:
 
 def test_another_recording_or_another_engine_under_the_same_name_is_refused(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     file = desk.folder / "tried.requests.json"
+    home = Request(phase=0, method="GET", url="/", headers={})
+    recorded = Recording(scenario="tried", role="tester", parameters={}, requests=(home,), phases=(Phase(action="page_load"),))
 
     def player(*_: object) -> Any:
         if not file.exists():  # as a browser would make it
-            Recording(scenario="tried", role="tester", parameters={}, requests=(), phases=()).save(file)
+            recorded.save(file)
         return play_repetition
 
     monkeypatch.setattr(cli, "player", player)
@@ -133,7 +136,7 @@ def test_another_recording_or_another_engine_under_the_same_name_is_refused(desk
     assert run(desk, *http, "--repetitions", "2") == 0
     with pytest.raises(RunMismatchError, match="--engine http, not browser"):
         run(desk, "--run-id", "exp-1")
-    Recording(scenario="tried", role="tester", parameters={}, requests=(), phases=(), pace=2.0).save(file)
+    replace(recorded, pace=2.0).save(file)
     known = manifest["requests_sha256"][:12]
     with pytest.raises(RunMismatchError, match=rf"another recording of requests \(--requests\) {known}…, not "):
         run(desk, *http)
@@ -205,6 +208,19 @@ def test_the_token_comes_from_a_file_or_the_environment(desk: Desk, monkeypatch:
         (["--attempts", "0"], "--attempts 0 is too few"),
         (["--timeout", "-1"], "--timeout -1 is too few"),
         (["--run-id", "a b"], "--run-id 'a b' is no name"),
+        (["--timeout", "nan"], "--timeout nan is too few"),
+        (["--repetitions", "many"], "argument --repetitions: invalid int value: 'many': see `tracemark replay --help`"),
+        (["--setup", "mars"], "invalid choice: 'mars'"),
+        (["--markers", "here"], "--markers 'here' is no marker channel: write ws://HOST:PORT/markers, or none"),
+        (["--markers", "ws://["], "is no marker channel"),
+        (["--markers", "ws://127.0.0.1:99999/markers"], "is no marker channel"),
+        (["--url", "http://["], "'http://[' is no address"),
+        (["--url", "http://site.test:port"], "'http://site.test:port' is no address"),
+        (["--url", "http://site.test/#top"], "--url holds a query"),
+        (["--sidecar", "http://["], "'http://[' is no address of a sidecar"),
+        (["--grid", "http://["], "--grid 'http://[' is no address of a grid"),
+        (["--trust", "/no/such.pem", "--dry-run"], "the certificate /no/such.pem cannot be read"),
+        (["--allow-host", "site.test:8080"], "'site.test:8080' is no host that could be allowed"),
         (["--set", "term"], "--set 'term' is no NAME=VALUE"),
         (["--set", "nobody=1"], "has no parameter 'nobody'"),
         (["--url", "http://other.test"], "other.test is not among the hosts that sessions may be played on"),
@@ -216,6 +232,12 @@ def test_wrong_use_is_refused_before_anything_happens(desk: Desk, more: list[str
     assert words in str(refused.value)
     assert desk.browsers == []
     assert not (desk.folder / "out").exists()
+
+
+def test_a_pace_that_is_none_is_refused_before_a_browser_starts(desk: Desk) -> None:
+    for pace in ("0", "-1", "nan"):
+        with pytest.raises(UsageFault, match="parameter pace must be a number"):
+            cli.main(["researcher", "--url", "http://127.0.0.1", "--setup", "lan", "--set", f"pace={pace}", "--dry-run"])
 
 
 def test_what_is_missing_is_named(desk: Desk) -> None:

@@ -214,6 +214,7 @@ def test_sessions_of_many_users_are_values_of_one_run_without_those_that_failed(
         ({"parameters": {"term": "b"}}, "parameters"),
         ({"users": 10}, "number of users"),
         ({"exam_bytes": 5}, "size of the downloaded exam"),
+        ({"engine": "http"}, "what plays them (a browser, or requests alone)"),
     ],
 )
 def test_runs_that_cannot_be_compared_are_named(out: Path, fields: dict[str, Any], what: str) -> None:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
 from sidecar.clock import ManualClock
 from sidecar.journal.queries import Reader
 from sidecar.journal.retention import Retention
@@ -17,12 +12,6 @@ from tests.support import journal as make
 from tests.support.journal import SECOND, T0
 
 DAY = 86_400 * SECOND
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
-        yield journal
 
 
 def sweep(journal: SqliteJournal, age_ns: int, days: float = 7, max_mb: float = 1000, slice_rows: int = 10) -> Retention:

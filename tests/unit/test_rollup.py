@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,19 +28,6 @@ CPU, REQUESTS = "docker_container_cpu_1m", "http_request_1m"
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(M0)
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Iterator[SqliteJournal]:
-    with SqliteJournal(tmp_path / "journal.sqlite") as journal:
-        yield journal
-
-
-@pytest.fixture
-def reader(journal: SqliteJournal) -> Iterator[Reader]:
-    reader = Reader(journal.path)
-    yield reader
-    reader.close()
 
 
 @pytest.fixture
@@ -275,6 +260,6 @@ def test_it_runs_until_it_is_stopped(journal: SqliteJournal, store: MemoryStore,
         wait_until(written, "the minute to be written")
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
     assert not thread.is_alive()
     assert minutes(store, CPU)[0] == 0

@@ -6,6 +6,7 @@ import pytest
 
 from replay.safety import HostNotAllowedError, accounts, check_host, creates, is_allowed
 from replay.scenario import load_scenario
+from sidecar.model.faults import UsageFault
 from tests.support.replay_fakes import click, scenario
 
 
@@ -41,6 +42,32 @@ def test_the_variable_and_a_yes_count_and_a_refusal_names_both() -> None:
     with pytest.raises(HostNotAllowedError, match=r"a.test is not.*_HOSTS or --allow-host.*--yes-this-host") as refused:
         check_host("a.test", [], "b.test", yes=False)
     assert refused.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["a.test:8080", "https://a.test", "a.test/xnat", "10.77.*", "10.77.0.0/40", "[2001:db8::1]:443", "10.77.0.300", "a test"],
+)
+def test_an_entry_that_no_host_could_fit_is_not_passed_over(entry: str) -> None:
+    for given, variable in (([entry], ""), ([], f"a.test, {entry}")):
+        with pytest.raises(UsageFault, match="is no host that could be allowed: write a name") as refused:
+            check_host("a.test", given, variable, yes=True)
+        assert repr(entry) in str(refused.value)
+
+
+def test_names_patterns_addresses_and_networks_may_be_allowed() -> None:
+    for entry in (
+        "a.test",
+        "*.a.test",
+        "XNAT_1.A.test.",
+        "xnät.test",
+        "10.77.3.4",
+        "10.77.0.0/16",
+        "2001:db8::/32",
+        "[::1]",
+        "*",
+    ):
+        check_host("localhost", [entry], "", yes=False)
 
 
 def test_the_shipped_scenarios_only_look_and_download() -> None:

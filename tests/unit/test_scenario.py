@@ -91,6 +91,7 @@ def test_a_wrong_scenario_is_refused_by_name_and_step(steps: list[dict[str, Any]
         ({"format": 2}, "format 2 is unknown"),
         ({"role": "a b"}, "role 'a b' is no name"),
         ({"window": [10, 10]}, "is no size"),
+        ({"window": ["9" * 5000]}, "is no size"),
         ({"parameters": {"password": "hunter2"}}, "parameter password holds a credential"),
         ({"parameters": {"deep": {}}}, "parameter deep is not a text or a number"),
     ],
@@ -100,11 +101,18 @@ def test_a_wrong_head_is_refused(head: dict[str, Any], words: str) -> None:
         parse({"format": 1, "scenario": "test", "role": "tester", "steps": [click()], **head}, "test.json")
     assert words in str(refused.value)
     assert "hunter2" not in str(refused.value)
+    assert len(str(refused.value)) < 600
 
 
 def test_a_file_that_is_not_there_or_no_json_is_said(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"there is no scenario 'reader'.*radiologist, researcher"):
         load_scenario("reader")
+    with pytest.raises(ScenarioError, match=r"upload has no steps to show.*see `tracemark replay upload --help`"):
+        load_scenario("upload")
+    half = tmp_path / "half.json"
+    half.write_text('{"format": 1, "scenario": "s", "description": "\\ud83d"}')
+    with pytest.raises(ScenarioError, match=r"ud83d stands there without its other half"):
+        load_scenario(str(half))
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     with pytest.raises(ScenarioError, match="is not JSON"):

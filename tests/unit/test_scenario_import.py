@@ -15,8 +15,10 @@ from replay.scenario_cli import main
 from replay.scenario_import.actions import read_map
 from replay.scenario_import.draft import RecordingError, below_context
 from replay.scenario_import.files import Wishes, import_file
+from replay.scenario_import.side import test_names as names_of
 from replay.scenario_import.side_tables import ASSERTIONS, side_keys
 from replay.scenario_shape import EXPECT_FIELDS
+from sidecar.model.faults import UsageFault
 from tests.support.recordings import QUIET, imported, scenario_of, side, steps
 
 OWN = Path(__file__).parents[1] / "cases" / "recordings"
@@ -136,6 +138,70 @@ def test_a_person_s_name_is_not_kept_either(tmp_path: Path) -> None:
     assert found.raw["parameters"]["user"] == "${env:XNAT_USER}"
 
 
+@pytest.mark.parametrize("word", ["researcher", "user", "login", "open", "type", "whole", "page", "password", "XNAT_USER"])
+def test_who_is_called_as_a_word_of_the_format_can_record_too(tmp_path: Path, word: str) -> None:
+    project = side(
+        ("open", f"/app/{word}"), ("type", "id=username", word), ("type", "id=password", word), ("click", "id=loginButton"),
+        ("click", f"linkText={word}"), ("type", "id=searchValue", f"of {word}"), url="http://xnat.example.org",
+    )  # fmt: skip
+    found = imported(tmp_path, project)
+    scenario = scenario_of(found)  # it is a right one
+    assert [step.kind for step in scenario.steps] == ["open", "type", "type", "click", "click", "type"]
+    assert [str(step.targets[0]) for step in scenario.steps[1:4]] == ["id=username", "id=password", "id=loginButton"]
+    assert [step.text for step in scenario.steps[1:3]] == ["${user}", "${password}"]
+    assert {"user": "${env:XNAT_USER}", "password": "${env:XNAT_PASSWORD}"}.items() <= found.raw["parameters"].items()
+
+
+def test_a_person_s_name_on_a_page_is_that_of_who_plays(tmp_path: Path) -> None:
+    found = imported(tmp_path, side(
+        ("type", "id=username", "dr.who"), ("click", "linkText=dr.who"), ("assertText", "id=greeting", "Hello dr.who"),
+    ), name="main")  # fmt: skip
+    assert "dr.who" not in json.dumps(found.raw)
+    assert steps(found)[1]["targets"] == ["linkText=${user}"]
+    assert steps(found)[2]["expect"] == [{"kind": "text", "targets": ["id=greeting"], "is": "Hello ${user}"}]
+
+
+def test_tests_of_one_name_are_told_apart() -> None:
+    assert names_of({"tests": [{"name": "a 3"}, {"name": "a"}, {"name": "a"}, {}, {"name": "test 4"}]}) == [
+        "a 3", "a", "a 3 3", "test 4", "test 4 5",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("commands", "words"),
+    [
+        ("open", "test 1 has no commands"),
+        ([None], "test 1, command 1: it is no object"),
+        ([{"command": "open"}, {"command": ["open"]}], "test 1, command 2: command is no text"),
+        ([{"command": "click", "target": {"id": "a"}}], "test 1, command 1: target is no text"),
+        ([{"command": "click", "targets": "id=a"}], "test 1, command 1: targets is no list of locators"),
+        ([{"command": "click", "fallbackTargets": [7]}], "test 1, command 1: fallbackTargets is no list of locators"),
+        ([{"command": "echo", "target": "\ud800"}], "ud800 stands there without its other half"),
+        ([{"command": "pause", "target": float("nan")}], "NaN is no number"),
+    ],
+)
+def test_a_project_that_is_damaged_is_named_by_test_and_command(tmp_path: Path, commands: Any, words: str) -> None:
+    with pytest.raises(RecordingError) as refused:
+        imported(tmp_path, {"tests": [{"name": "main", "commands": commands}]})
+    assert words in str(refused.value)
+
+
+def test_a_site_that_is_none_is_refused_or_found_out(tmp_path: Path) -> None:
+    project = side(("open", "http://[::1]:8080/xnat/app/x"), ("click", "id=a"), url="http://[")
+    assert steps(imported(tmp_path, project))[0]["path"] == "/app/x"
+    for command in (["import", str(tmp_path / "main.side")], ["export", "researcher", "--to", str(tmp_path / "x.side")]):
+        for site in ("http://[", "xnat.example.org", "http://x.test/?a=1"):
+            with pytest.raises(UsageFault, match=r"--site .* is no address of a site"):
+                main([*command, "--site", site])
+
+
+def test_remarks_are_lines_that_can_be_read(tmp_path: Path) -> None:
+    found = imported(tmp_path, side(("open", "/"), ("a\nb", "x"), ("click", "y" * 9000), ("open", "http://[")))
+    assert str(found.lost[0]).startswith("step 2 (a b): cannot be played")
+    assert all(len(str(one)) < 400 for one in found.lost)
+    assert "step 4 (open): cannot be played: 'http://[' is no address" in map(str, found.lost)
+
+
 @pytest.mark.parametrize(
     ("commands", "wanted"),
     [
@@ -166,6 +232,8 @@ def test_a_map_gives_and_takes_actions(tmp_path: Path) -> None:
             imported(tmp_path, side(("open", "/app")), wishes=Wishes(actions=read_map(given_map)))
     with pytest.raises(RecordingError, match="is no STEP=ACTION"):
         read_map(["login"])
+    with pytest.raises(RecordingError, match="ends before it begins"):
+        read_map(["9-7=play"])
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,28 @@ def test_what_the_recorder_has_and_cannot_be_played_is_named(tmp_path: Path, ste
     assert words in str(lost)
 
 
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ({"type": "setViewport", "width": "wide", "height": 800}, "step 1 (setViewport): width is no number"),
+        ({"type": "setViewport", "width": 1e400, "height": 800}, "step 1 (setViewport): width is no number"),
+        ({"type": "scroll", "x": 0, "y": [3]}, "step 1 (scroll): y is no number"),
+        ({"type": "click", "selectors": 5}, "step 1 (click): selectors is no list"),
+        ({"type": "click", "selectors": ["#a"], "frame": 1}, "step 1 (click): frame is no list"),
+        ({"type": "click", "selectors": ["#a"], "target": "http://["}, "step 1 (click): 'http://[' is no address"),
+        ({"type": "navigate", "url": "http://["}, "step 1 (navigate): 'http://[' is no address"),
+        (
+            {"type": "navigate", "url": "/", "assertedEvents": [{"type": "navigation", "url": 5}]},
+            "step 1 (navigate): 5 is no address",
+        ),
+    ],
+)
+def test_a_recording_that_is_damaged_is_named_by_step(tmp_path: Path, step: dict[str, Any], words: str) -> None:
+    with pytest.raises(RecordingError) as refused:
+        imported(tmp_path, json.dumps(recording(step)).replace("Infinity", "1e400"), ".json")
+    assert words in str(refused.value)
+
+
 def test_letters_pressed_in_a_password_field_are_left_out(tmp_path: Path) -> None:
     found = imported(tmp_path, recording(
         {"type": "click", "selectors": ["#password"]}, *({"type": "keyDown", "key": letter} for letter in "pQ7"),
@@ -78,6 +100,14 @@ def test_letters_pressed_in_a_password_field_are_left_out(tmp_path: Path) -> Non
     ), ".json")  # fmt: skip
     assert [step.get("keys") for step in steps(found)] == [None, "{ENTER}"]
     assert len([one for one in found.remarks if "a letter of a credential is left out" in str(one)]) == 3
+
+
+@pytest.mark.parametrize("time", ["1e999", "NaN", "1" + "0" * 400, '"\\ud800"', "[]", "null"])
+def test_a_marker_without_a_time_is_named_by_its_line(tmp_path: Path, time: str) -> None:
+    good = json.dumps(marker("login", "a", "begin", 1))
+    wrong = f'{{"action": "login", "action_id": "b", "phase": "begin", "wall_ns": {time}}}'
+    with pytest.raises(RecordingError, match=r"main\.jsonl: line 2 holds no marker"):
+        imported(tmp_path, f"{good}\n{wrong}\n", ".jsonl")
 
 
 def marker(action: str, action_id: str, phase: str, seconds: float, **attrs: int) -> dict[str, Any]:

@@ -206,8 +206,11 @@ def test_a_run_that_takes_longer_than_the_period_is_not_made_up_for(tmp_path: Pa
         room.time.now_s += 7 * H
 
     room.deed = long
-    room.run()
+    lines = room.run()
     assert room.played == ["base-20260610T040000Z", "base-20260610T160000Z"], "that of 12:00 is not played at 13:00"
+    assert [event for event, _ in lines] == ["begun", "finished", "missed", "begun", "finished", "missed"]
+    assert lines[2] == ("missed", "base-20260610T100000Z")
+    assert "missed: 1 time while base-20260610T040000Z was played; not made up for" in room.said[1]
 
 
 def test_a_failed_run_is_written_down_and_the_next_one_is_played(tmp_path: Path) -> None:
@@ -297,6 +300,8 @@ def test_the_log_passes_over_half_lines_and_other_schedules(tmp_path: Path) -> N
     left(tmp_path, "begun", "2026-06-10T06:00")
     ScheduleLog(tmp_path, "other").write("finished", time_ns=1, due_s=1, run="other-1")
     with (tmp_path / FILE).open("ab") as file:
+        for wrong in ('"due_s": "6:00"', '"due_s": 6e99', '"due_s": 1000000000000', '"due_s": 6, "reason": 5'):
+            file.write(f'{{"schedule": "base", "event": "finished", "run": "wrong", "time_ns": 1, {wrong}}}\n'.encode())
         file.write(b'{"schedule": "base", "event": "fini')
     log = ScheduleLog(tmp_path, "base")
     found = log.unfinished()

@@ -130,6 +130,15 @@ def test_without_a_schedule_nothing_of_it_happens(desk: Desk) -> None:
     assert isinstance(desk.browsers[0], CampaignBrowser)
 
 
+@pytest.mark.parametrize(
+    "more", [["--quiet", "07:00-18:00"], ["--most-users", "10"], ["--at", "02:30"], ["--zone", "Europe/Rome"]]
+)
+def test_who_names_quiet_hours_and_no_period_is_not_played_within_them(desk: Desk, more: list[str]) -> None:
+    with pytest.raises(UsageFault, match=f"{more[0]} is for a schedule, and there is none: say how often to play with --every"):
+        run(desk, *more)
+    assert not desk.browsers
+
+
 class Usage(Sidecar):
     """A sidecar that knows what a run cost, or is away."""
 

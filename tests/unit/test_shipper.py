@@ -150,6 +150,32 @@ def test_the_pause_grows_to_a_minute_and_is_short_again_after(
     assert ship.step() == 1.0
 
 
+def test_the_end_of_an_outage_is_said_once_with_its_length_and_what_was_held(
+    journal: MemoryJournal, store: MemoryStore, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    ship = shipper(journal, store, clock)
+    journal.append([make.request()])
+    drain(ship)
+    assert caplog.messages == []
+    journal.append([make.request(T0 + n * 1000) for n in range(8000)])
+    store.faults = [ShipLaterError("away", "wait")] * 2
+    ship.step()
+    clock.advance(300)
+    ship.step()
+    clock.advance(12)
+    assert ship.step() == 0.0  # the first of two batches
+    store.faults = [ShipLaterError("away again", "wait")]
+    ship.step()
+    clock.advance(30)
+    assert len(caplog.messages) == 2
+    drain(ship)
+    drain(ship)
+    *waits, goes_on = caplog.messages
+    assert all(text.startswith("shipping waits: ") for text in waits)
+    assert goes_on == "shipping goes on: it waited for 342 s, 8000 points that were held are delivered"
+
+
 @pytest.mark.parametrize(("asked", "waited"), [(30.0, 30.0), (0.1, 1.0), (10**9, 900.0)])
 def test_the_store_is_not_asked_before_it_said(
     journal: MemoryJournal, store: MemoryStore, clock: ManualClock, asked: float, waited: float
@@ -179,11 +205,12 @@ def test_run_waits_ships_and_stops(journal: MemoryJournal, store: MemoryStore, c
     stop = threading.Event()
     thread = threading.Thread(target=ship.run, args=(stop,))
     thread.start()
-    wait_until(lambda: ship.health()["failed_calls"] == 1, "the first try")
+    wait_until(lambda: clock.waits == 1, "the pause after the first try")
+    assert ship.health()["failed_calls"] == 1
     clock.advance(1.1)
     wait_until(lambda: store.points, "the second try")
     stop.set()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 

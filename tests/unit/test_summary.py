@@ -74,6 +74,11 @@ def test_the_table_shows_units_and_what_a_reader_must_know() -> None:
     assert "Route: 10.0.0.1 * 10.0.0.2" in text
 
 
+def test_a_route_of_which_nothing_answered_is_said_to_be_unknown() -> None:
+    text = table(summary(played(1, 10, None), route="* * *"))
+    assert "Route: no hop answered, so a change of it would not be seen" in text
+
+
 def test_sizes_of_the_browser_are_marked_so_and_absent_ones_are_no_zeros() -> None:
     text = table(summary(played(1, 10, None), source="browser"))
     assert "nothing was captured" in text

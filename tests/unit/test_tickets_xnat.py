@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import SettingError, XnatAwayError
 from sidecar.markers.xnat_login import XnatLogin, read_answer
+from tests.support.http_serving import serving
 from tests.support.sidecar import free_port
 
 COOKIE = "CANARY0123456789ABCDEF0123456789"
@@ -54,11 +54,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def xnat() -> Iterator[Xnat]:
-    server = Xnat()
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Xnat()) as server:
+        yield server
 
 
 @pytest.mark.parametrize(("base", "path"), [("", ""), ("/", ""), ("/xnat", "/xnat"), ("/xnat/", "/xnat")])

@@ -78,7 +78,7 @@ def test_the_first_user_plays_as_a_single_one_would() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "soon", "at-once:3", "ramp", "ramp:", "ramp:60", "ramp:-1s", "poisson:2", "poisson:0/min", "poisson:2/day", "day:",
-     "day:clinic@", "day:clinic@0s", "day:clinic@noon", "day:/no/such/file"],
+     f"ramp:{'9' * 400}s", f"poisson:{'9' * 400}/s", "day:clinic@", "day:clinic@0s", "day:clinic@noon", "day:/no/such/file"],
 )  # fmt: skip
 def test_a_pattern_that_is_none_is_told_what_to_write(text: str) -> None:
     with pytest.raises(ArrivalsError, match=r"write at-once, ramp:60s, poisson:2/min, or day:NAME"):
@@ -88,7 +88,7 @@ def test_a_pattern_that_is_none_is_told_what_to_write(text: str) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [("1 2 3", "3 weights, not 24"), ("x " * 24, "more than numbers"), ("0 " * 24, "one above it"), ("-1 " * 24, "from 0"),
-     ("nan " * 24, "from 0")],
+     ("nan " * 24, "from 0"), ("1e308 " * 24, "from 0")],
 )  # fmt: skip
 def test_a_profile_that_is_none_is_named(tmp_path: Path, words: str, why: str) -> None:
     file = tmp_path / "day"

@@ -225,7 +225,11 @@ def test_every_user_is_told_to_the_sidecar_with_its_number(desk: Desk) -> None:
         assert (told.client, told.run, told.repetition, told.setup) == (f"replay.user-0{user}", "r1", 1, "lan")
         phases = [marker.phase for _, marker in journal.read(Marker, limit=100) if marker.session == one.session]
         assert phases == ["begin", "end"]
-    assert len(known) == 3
+        assert told.outcome is None
+    (attempt,) = {session.attempt for session in known.values()}
+    assert attempt is not None
+    assert len(known) == 4, "the users', and that of the attempt, which says what became of it"
+    assert (known[attempt].client, known[attempt].outcome) == ("replay", "finished")
 
 
 def test_a_sidecar_that_is_away_gets_every_user_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +239,7 @@ def test_a_sidecar_that_is_away_gets_every_user_later(desk: Desk, monkeypatch: p
     journal = MemoryJournal()
     with serving(journal=journal) as served:
         assert cli.main(["--deliver", str(desk.run_folder), "--markers", url_of(served.server)]) == 0
-    clients = {session.session: session.client for _, session in journal.read(Session, limit=100)}
+    clients = {one.session: one.client for _, one in journal.read(Session, limit=100) if one.outcome is None}
     assert clients == {desk.session(user).session: f"replay.user-0{user}" for user in (1, 2, 3)}
     assert len(list(journal.read(Marker, limit=100))) == 6
     assert list((desk.run_folder / "outbox").iterdir()) == []

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.model.records import ATTRIBUTES, EVIDENCE, Marker
+from sidecar.model.checks import ATTRIBUTES, EVIDENCE
+from sidecar.model.records import Marker
 from sidecar.model.wire import (
     MAX_MESSAGE_BYTES,
     MAX_SEQ,
@@ -90,6 +91,9 @@ def client_messages() -> st.SearchStrategy[Message]:
             scenario=maybe(names),
             role=maybe(names),
             repetition=maybe(st.integers(0, 10**6)),
+            attempt=maybe(opaque),
+            series=maybe(st.integers(1, 10**6)),
+            outcome=maybe(st.sampled_from(("finished", "failed"))),
         ),
         st.builds(
             TransferReport,

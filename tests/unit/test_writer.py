@@ -31,7 +31,7 @@ class SlowJournal(MemoryJournal):
 
     def append(self, records: Sequence[Record], notes: Mapping[str, str] | None = None) -> int:
         self.entered.release()
-        assert self.may_commit.acquire(timeout=20)
+        assert self.may_commit.acquire(timeout=60)
         self.sizes.append(len(records))
         if any(record is self.poison for record in records):
             raise InvalidRecordError("a record does not fit", "mend it")
@@ -54,7 +54,7 @@ class Answers:
         self._come.release()
 
     def wait(self) -> Fault | None:
-        assert self._come.acquire(timeout=20), "no answer"
+        assert self._come.acquire(timeout=60), "no answer"
         return self.faults[-1]
 
 
@@ -99,7 +99,7 @@ def test_one_commit_serves_all_that_wait(clock: ManualClock) -> None:
     writer = Writer(journal, clock, batch=50)
     writer.start()
     writer.put([make.sample()])
-    assert journal.entered.acquire(timeout=20)
+    assert journal.entered.acquire(timeout=60)
     answers = Answers()
     for n in range(1, 21):
         writer.submit([make.marker(n)], None, answers)
@@ -117,7 +117,7 @@ def test_a_full_queue_refuses_without_waiting_and_counts(clock: ManualClock) -> 
     writer = Writer(journal, clock, capacity=3)
     writer.start()
     writer.put([make.sample()])
-    assert journal.entered.acquire(timeout=20)
+    assert journal.entered.acquire(timeout=60)
     # The one being committed still takes its place.
     assert writer.put([make.request(), make.request()])
     assert not writer.put([make.request()])
@@ -144,7 +144,8 @@ def test_on_a_full_disk_markers_are_not_acknowledged_samples_dropped_and_the_gap
     journal.full = True
     began = clock.wall_ns()
     assert writer.put([make.sample(began), make.request()], {"log/nginx/1": "7"})
-    wait_until(lambda: writer.health()["writable"] == 0, "the failure to be noticed")
+    wait_until(lambda: clock.waits == 1, "the pause after the failure")
+    assert writer.health()["writable"] == 0
     answers = Answers()
     writer.submit([make.marker()], None, answers)
     assert isinstance(answers.wait(), JournalFullError)
@@ -153,7 +154,8 @@ def test_on_a_full_disk_markers_are_not_acknowledged_samples_dropped_and_the_gap
     clock.advance(3)
     assert writer.put([make.sample(began + 1)])
     clock.advance(2.5)
-    wait_until(lambda: writer.health()["failed_commits"] == 2, "the second try")
+    wait_until(lambda: clock.waits == 2, "the pause after the second try")
+    assert writer.health()["failed_commits"] == 2
     journal.full = False
     assert writer.put([make.sample(began + 2)])
     clock.advance(5.5)
@@ -178,7 +180,7 @@ def test_what_waits_on_a_full_disk_keeps_its_order(journal: MemoryJournal, clock
     for n in range(5):
         assert writer.put([make.request(T0 + n)], {"log/nginx/1": str(n)})
     writer.start()
-    wait_until(lambda: writer.health()["failed_commits"], "the failure to be noticed")
+    wait_until(lambda: clock.waits == 1, "the pause after the failure")
     journal.full = False
     clock.advance(6)
     wait_until(lambda: len(journal.read(Request)) == 5, "the recovery")
@@ -206,7 +208,7 @@ def test_a_disk_that_fills_up_while_a_bad_record_is_looked_for_loses_nothing(clo
     for n, route in enumerate(("/good", "/bad", "/waits", "/waits too")):
         assert writer.put([make.request(T0 + n, route=route)])
     writer.start()
-    wait_until(lambda: writer.health()["failed_commits"], "the full disk to be noticed")
+    wait_until(lambda: clock.waits == 1, "the pause after the full disk")
     clock.advance(6)
     wait_until(lambda: writer.health()["writable"], "the recovery")
     assert writer.stop()
@@ -227,7 +229,7 @@ def test_a_bad_record_spoils_only_its_own_call(clock: ManualClock) -> None:
     writer = Writer(journal, clock)
     writer.start()
     writer.put([make.sample()])
-    assert journal.entered.acquire(timeout=20)
+    assert journal.entered.acquire(timeout=60)
     good, refused, also_good = Answers(), Answers(), Answers()
     writer.submit([make.marker(6)], None, good)
     writer.submit([bad], None, refused)
@@ -268,7 +270,7 @@ def test_stop_keeps_its_deadline(clock: ManualClock) -> None:
     writer = Writer(journal, clock)
     writer.start()
     writer.put([make.request()])
-    assert journal.entered.acquire(timeout=20)
+    assert journal.entered.acquire(timeout=60)
     assert not writer.stop(timeout_s=0.01)
     journal.open_gate()
     assert writer.stop()
@@ -300,8 +302,10 @@ def test_on_a_real_full_disk_collecting_goes_on_and_the_gap_is_recorded(tmp_path
             assert writer.put([make.sample(clock.wall_ns() + n) for n in range(5000)])
             writer.submit([make.marker()], None, answers)
             assert isinstance(answers.wait(), JournalFullError)
+            wait_until(lambda: clock.waits == 1, "the pause after the failure")
             clock.advance(6)
-            wait_until(lambda: writer.health()["dropped"] == 5000, "the samples to be dropped")
+            wait_until(lambda: clock.waits == 2, "the pause after the second try")
+            assert writer.health()["dropped"] == 5000
             ballast.unlink()
             clock.advance(6)
             wait_until(lambda: writer.health()["writable"], "the recovery")

@@ -10,12 +10,12 @@ import http.client
 import shutil
 import socket
 import ssl
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from replay.lab.answering import await_status
 from replay.lab.command import Run
 from replay.lab.faults import LabFault
 from replay.lab.networks.certificates import Certificate
@@ -143,15 +143,19 @@ def start(run: Run, folder: Path, edge: Edge, *, as_root: bool) -> dict[str, str
 
 def await_answer(folder: Path, address: str, certificate: Certificate | None, client: str, running: Sequence[str]) -> None:
     """Waits until what is behind answers a client through everything; a LabFault that names the process that ended instead."""
-    deadline = time.monotonic() + _READY_S
-    while (status := _status(address, certificate, client)) is None or status in _BEHIND_IS_AWAY:
+
+    def alive() -> None:
         for name in running:
             if PidFile(folder / f"{name}.pid").living() is None:
                 raise LabFault(f"the network's {name} ended ({_last_words(folder, name)})", "mend what it says and try again")
-        if time.monotonic() > deadline:
-            got = "no answer" if status is None else f"status {status}"
-            raise LabFault(f"{address} gave {got} for {_READY_S:g} s", f"see {folder / 'edge-error.log'}")
-        time.sleep(0.05)
+
+    await_status(
+        lambda: _status(address, certificate, client),
+        lambda status: status not in _BEHIND_IS_AWAY,
+        timeout_s=_READY_S,
+        alive=alive,
+        late=lambda got: LabFault(f"{address} gave {got} for {_READY_S:g} s", f"see {folder / 'edge-error.log'}"),
+    )
 
 
 def _status(address: str, certificate: Certificate | None, client: str) -> int | None:

@@ -71,7 +71,53 @@ test("on a full disk the oldest make room; when that does not help the new ones 
   assert.equal(outbox.totals.dropped_by.full, 4);
   store.full = false;
   assert.equal((await outbox.put(S, items(1, 12))).kept, true);
-  assert.deepEqual(seqs(outbox).slice(-1), [11]);
+  assert.deepEqual(seqs(outbox).slice(-1), [13], "a hole in the numbers stands for what was lost");
+});
+
+test("what a full disk took after all, once its number was done, is tidied up and not waited for", async () => {
+  await outbox.put(S, items(3));
+  await outbox.acknowledge(S, 2);
+  await store.write({ sessions: [], forget: [], put: [{ session: S, seq: 1, put_ms: 0, bytes: 1, kind: "marker", fields: {} }], drop: [], counters: store.counters });
+  const next = await open();
+  assert.deepEqual([seqs(next), store.entries.size], [[3], 1]);
+});
+
+test("a session of which everything was dropped waits until the sidecar was told so, and is forgotten then", async () => {
+  const [later, latest] = ["b".repeat(32), "c".repeat(32)];
+  await outbox.put(S, items(3));
+  now_ms = 5000;
+  assert.equal(await outbox.expire(), 3);
+  await outbox.begin(later, now_ms);
+  const next = await open();
+  assert.deepEqual([next.waiting(), next.totals.count, next.place(S).resume_seq], [[S], 0, 4]);
+  await next.welcomed(S, 3);
+  assert.deepEqual(next.waiting(), []);
+  await next.begin(latest, now_ms);
+  assert.equal(next.has(S), false);
+});
+
+test("told is told, also by a sidecar that takes no notice; what a person deleted is no loss to be told", async () => {
+  await outbox.put(S, items(3));
+  now_ms = 5000;
+  await outbox.expire();
+  await outbox.welcomed(S, 0);
+  assert.deepEqual(outbox.waiting(), []);
+  await outbox.put(S, items(1));
+  await outbox.clear();
+  assert.deepEqual([outbox.waiting(), (await open()).waiting()], [[], []]);
+});
+
+test("of sessions that lost everything only the last hundred are kept to be told", async () => {
+  for (let number = 0; number < 120; number += 1) {
+    const session = String(number).padStart(32, "0");
+    await outbox.begin(session, number);
+    await outbox.put(session, items(1));
+    now_ms += 2000;
+    await outbox.expire();
+  }
+  await outbox.begin(S, 1e6);
+  assert.equal(outbox.waiting().length, 100);
+  assert.equal(outbox.waiting()[0], "20".padStart(32, "0"));
 });
 
 test("deleting leaves nothing on the disk and is not counted as a loss", async () => {

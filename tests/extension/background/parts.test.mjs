@@ -8,6 +8,7 @@ import { AwaitedDownloads, downloadBytes, downloadOrigin } from "../../../extens
 import { OpenActions } from "../../../extension/lib/open_actions.js";
 import { isSampled, newSession, stillValid } from "../../../extension/lib/sessions.js";
 import { isRegistered, matchPatterns, originPatterns, registration, siteOf } from "../../../extension/lib/sites.js";
+import { Skew, ownLead } from "../../../extension/lib/timelines.js";
 import { completed, markerFields, pageLead } from "../../../extension/lib/wire_items.js";
 
 const schema = JSON.parse(readFileSync(new URL("../../../extension/managed_schema.json", import.meta.url), "utf8"));
@@ -191,4 +192,25 @@ test("of a download only origin and size are read", () => {
   assert.equal(downloadOrigin({}), "");
   assert.equal(downloadBytes({ fileSize: -1, bytesReceived: 10 }), 10);
   assert.equal(downloadBytes(undefined), undefined);
+});
+
+test("of readings of two clocks the one that was interrupted least counts", () => {
+  const interrupted = [7, 0, 3].flatMap((ms) => [0, ms]);
+  let at = 1000;
+  const now_ms = () => (at += interrupted.shift() ?? 0);
+  assert.equal(ownLead(() => at + 5000, now_ms), 5000);
+  assert.equal(interrupted.length, 2, "and the first good one is enough");
+});
+
+test("a page's first reading that was interrupted is put right by the next ones; a page that says nothing is taken to be like us", () => {
+  const skew = new Skew();
+  assert.equal(skew.ms, 0);
+  const at = 1763817600000;
+  skew.add({ wall_ms: at, mono_ms: at + 12 }, 0);
+  assert.equal(skew.ms, -12);
+  skew.add({ wall_ms: at, mono_ms: at }, 0);
+  skew.add({}, 0);
+  assert.equal(skew.ms, 0);
+  for (let count = 0; count < 5; count += 1) skew.add({ wall_ms: at, mono_ms: at + 40 }, 0);
+  assert.equal(skew.ms, -40, "what was long ago is forgotten");
 });

@@ -42,14 +42,14 @@ async function pass(ms) {
 }
 
 /** A background over the given browser; `kill` ends it as browsers do: nothing of it runs any more. */
-async function background(browser) {
+async function background(browser, { wall_ms = () => now_ms } = {}) {
   const ports = {
     browser,
     outbox: new Outbox(store, () => now_ms),
     estimator: new OffsetEstimator(),
     dial: sidecar.dial,
     now_ms: () => now_ms,
-    wall_ms: () => now_ms,
+    wall_ms,
     random: () => 1,
     randomBytes: (count) => new Uint8Array(count).fill((drawn += 1)),
     loadJson: async (name) => (name === "catalogue.json" ? browser.catalogue : {}),
@@ -98,6 +98,24 @@ test("a marker goes from a page to the sidecar, once, with the clocks compared b
   assert.equal(sidecar.hellos[0].token, "secret");
   assert.equal(service.outbox.totals.count, 0);
   assert.equal(service.now.state, "recording");
+});
+
+test("a clock that is set while a page is open, and a reading that is interrupted, leave the page's times where they are", async () => {
+  let [set_ms, torn_ms] = [0, 0];
+  const service = await background(fakeBrowser({ managed: POLICY, origins: GRANTED }), { wall_ms: () => now_ms + set_ms });
+  const port = await page(service);
+  const tell = async () => {
+    const one = action();
+    port.tell({ ...items(one.begin(), one.end()), clock: { wall_ms: now_ms + set_ms, mono_ms: now_ms + torn_ms } });
+    await settle();
+  };
+  await tell();
+  set_ms = 5000;
+  await tell();
+  set_ms = -5000;
+  torn_ms = 12;
+  await tell();
+  assert.deepEqual(sidecar.markers(live(service)).map((one) => one.offset_ns), [0, 0, 0, 0, 0, 0]);
 });
 
 test("a policy that comes late changes 'not set up' into recording, and the page is told", async () => {
@@ -273,6 +291,31 @@ test("after a browser start there is a new session; what the old one left is del
   assert.deepEqual([...new Set(sidecar.hellos.map((hello) => hello.session))], [old, live(after)]);
 });
 
+test("the sidecar is away for more than a week: every session tells it what was lost, also one of which nothing is left", async () => {
+  const browser = fakeBrowser({ managed: POLICY, origins: GRANTED });
+  sidecar.up = false;
+  const before = await background(browser);
+  await act(await page(before));
+  const old = live(before);
+  before.link.configure(null);
+  mock.timers.reset(); // the browser ends
+  standStill();
+  browser.held.session = {};
+  now_ms += 4 * 24 * 3600_000;
+  const meanwhile = await background(browser);
+  await act(await page(meanwhile));
+  const newer = live(meanwhile);
+  now_ms += 4 * 24 * 3600_000;
+  meanwhile.alarm("deliver");
+  await settle();
+  assert.deepEqual(meanwhile.outbox.totals.dropped_by, { count: 0, bytes: 0, age: 2, full: 0 });
+  sidecar.up = true;
+  await pass(31_000);
+  assert.deepEqual(sidecar.hellos.slice(0, 2).map((hello) => [hello.session, hello.resume_seq]), [[old, 3], [newer, undefined]]);
+  assert.deepEqual([sidecar.markers(old), sidecar.markers(newer).length], [[], 2]);
+  assert.deepEqual([meanwhile.outbox.waiting(), sidecar.hellos.map((hello) => hello.session)], [[], [old, newer, live(meanwhile)]]);
+});
+
 test("a sidecar that refuses the token: a final state with what to do, no knocking; a new token is tried at once", async () => {
   sidecar.refusal = { say: { type: "error", code: "not_allowed", message: "the token is missing or wrong" }, code: 4401 };
   const browser = fakeBrowser({ managed: POLICY, origins: GRANTED });
@@ -312,6 +355,25 @@ test("a full disk is a visible state; the page is not held up, and it goes away 
   store.full = false;
   await act(port);
   assert.equal(service.now.state, "recording");
+  assert.deepEqual([sidecar.hellos.at(-1).resume_seq, sidecar.hellos.length], [3, 2], "the sidecar hears of the two that were lost");
+  assert.deepEqual(sidecar.markers(live(service)).map((one) => one.seq), [3, 4]);
+});
+
+test("a full disk while the sidecar is away: what was kept before arrives, and the hole after it is told", async () => {
+  sidecar.up = false;
+  const service = await background(fakeBrowser({ managed: POLICY, origins: GRANTED }));
+  const port = await page(service);
+  await act(port);
+  await act(port);
+  store.full = true;
+  await act(port);
+  store.full = false;
+  await act(port);
+  sidecar.up = true;
+  await pass(31_000);
+  const told = sidecar.markers(live(service)).map((one) => one.seq);
+  assert.deepEqual(told, [3, 4, 7, 8], "the first two made room, in vain");
+  assert.deepEqual([service.outbox.totals.count, sidecar.last.get(live(service))], [0, 8]);
 });
 
 test("storage that cannot be read at all is a visible state", async () => {
@@ -540,6 +602,19 @@ test("tickets: the site names the session; a person who is not signed in is told
   assert.equal(live(service), S2);
   assert.deepEqual([sidecar.markers(S1).map((one) => one.action), sidecar.markers(S2).map((one) => one.action)], [["login", "login", "logout", "logout"], ["login", "login"]]);
   assert.equal(service.now.state, "recording");
+});
+
+test("where the site gives no tickets at all, nobody is told to sign in", async () => {
+  const browser = fakeBrowser({ managed: { ...POLICY, auth: "ticket", token: undefined }, origins: GRANTED });
+  for (const [status, why] of [[404, /does not hand out tickets/], [503, /cannot ask the site/]]) {
+    browser.held.tickets = [() => ({ status })];
+    const service = await background(browser);
+    await page(service);
+    assert.match(service.now.headline, why);
+    assert.match(service.now.todo, /tell whoever set up Tracemark/);
+    assert.doesNotMatch(service.now.todo, /Sign in/);
+    service.link.configure(null);
+  }
 });
 
 test("what an earlier login left is delivered with its own ticket, renewed", async () => {
