@@ -9,7 +9,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -114,41 +114,48 @@ def leftovers(names: Sequence[str]) -> list[str]:
     return [name for name in told.stdout.split() if name in names]
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Where a test has its lab, whose archive and database (elsewhere, where PostgreSQL may be) go with the test."""
+    yield tmp_path
+    stack.down(tmp_path / "lab", print, purge=True)
+
+
 @pytest.mark.engine
 @pytest.mark.browser
-def test_the_demo_in_containers(tmp_path: Path) -> None:
+def test_the_demo_in_containers(folder: Path) -> None:
     assert engine_answers(run) is None, "no Docker engine answers: run the tests through `make test`"
     prefix = f"demo-{os.getpid()}-"  # a lab or an XNAT with the usual names may be up on this engine
-    demo = Demo(tmp_path, "--exam-size", "small", "--name-prefix", prefix)
+    demo = Demo(folder, "--exam-size", "small", "--name-prefix", prefix)
     demo.run()
     check(demo, "cgroup", prefix)
     assert leftovers([prefix + name for name in CONTAINERS]) == []
 
 
 @pytest.mark.browser
-def test_the_demo_as_plain_processes(tmp_path: Path) -> None:
+def test_the_demo_as_plain_processes(folder: Path) -> None:
     prefix = f"demo-{os.getpid()}-"
-    demo = Demo(tmp_path, "--exam-size", "small", "--processes", "--name-prefix", prefix)
+    demo = Demo(folder, "--exam-size", "small", "--processes", "--name-prefix", prefix)
     demo.run()
     check(demo, "cgroup", prefix)
     assert "as plain processes" in demo.text
 
 
 @pytest.mark.browser
-def test_killing_the_sidecar_in_mid_scenario_loses_no_marker_and_repeats_none(tmp_path: Path) -> None:
+def test_killing_the_sidecar_in_mid_scenario_loses_no_marker_and_repeats_none(folder: Path) -> None:
     options = LabOptions(
-        directory=tmp_path / "lab", exam_size="small", processes=True, port=0, name_prefix=f"killed-{os.getpid()}-"
+        directory=folder / "lab", exam_size="small", processes=True, port=0, name_prefix=f"killed-{os.getpid()}-"
     )
     lab = stack.up(options, print)
     try:
         addresses = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
-        settings = settings_for(lab, tmp_path / "journal.sqlite", *addresses)
+        settings = settings_for(lab, folder / "journal.sqlite", *addresses)
         sidecar = start_sidecar(settings)
-        results = tmp_path / "results"
+        results = folder / "results"
         player = ThreadPoolExecutor(1).submit(play, lab, sidecar, "radiologist", results, False)
         try:
             for so_many in (1, 3, 6):
-                wait_until(partial(reached, tmp_path / "journal.sqlite", so_many, player), f"{so_many} actions", 120)
+                wait_until(partial(reached, folder / "journal.sqlite", so_many, player), f"{so_many} actions", 120)
                 sidecar.process.kill()
                 sidecar.process.wait()
                 sidecar = start_sidecar(settings)
