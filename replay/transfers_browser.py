@@ -2,8 +2,10 @@
 
 BiDi rather than the page's resource timing, because it sees every tab, navigations and requests that outlive their page. Only
 numbers are kept: no address, no header, no body. Answers from the browser's cache count nothing. `bytesReceived` is the browser's
-word: it counts an answer's headers in part only, and nothing below HTTP (TLS, TCP, retransmissions). The page's network log
-calls a download failed, or complete at its head, or both; its size is that of the file.
+word: it counts an answer's headers in part only, and nothing below HTTP (TLS, TCP, retransmissions). It is told with the first
+part of a body that comes in several, as is the end: the length that the answer's head announces counts where that is more, and
+an answer that announces none counts too little. The page's network log calls a download failed, or complete at its head, or
+both; its size is that of the file.
 """
 
 from __future__ import annotations
@@ -126,7 +128,9 @@ def completed(event: Any) -> Exchange | None:
     times = _times(request)
     if times is None or _of(response, "fromCache") is True:
         return None
-    received = _whole(_of(response, "bytesReceived")) or _whole(_of(response, "headersSize"))
+    received = _whole(_of(response, "bytesReceived"))
+    # Where there is a body, this may be the first part only, but its head says how long it is.
+    received = max(received, _announced(request, response)) if received else _whole(_of(response, "headersSize"))
     return Exchange(start_ns=times[0], end_ns=times[1], down_bytes=received, up_bytes=_sent(request))
 
 
@@ -145,6 +149,17 @@ def _times(request: Any) -> tuple[int, int] | None:
         return None
     start_ns = int((origin + max(start, 0)) * 1_000_000)
     return start_ns, max(start_ns, int((origin + end) * 1_000_000))
+
+
+def _announced(request: Any, response: Any) -> int:
+    """The length of the body by the answer's head; 0 where it does not say, or says it of a body that is not sent."""
+    if _of(request, "method") == "HEAD" or _of(response, "status") in (204, 304):
+        return 0
+    for header in _of(response, "headers") or ():
+        if str(_of(header, "name")).lower() == "content-length":
+            length = str(_of(_of(header, "value"), "value"))
+            return int(length) if length.isascii() and length.isdigit() else 0
+    return 0
 
 
 def _sent(request: Any) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -30,6 +32,7 @@ HEADERS = 1500
 
 class _Site(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    posted: ClassVar = threading.Event()
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -37,6 +40,7 @@ class _Site(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self._answer(b"ok")
+        self.posted.set()
 
     def do_GET(self) -> None:
         match self.path:
@@ -54,7 +58,10 @@ class _Site(BaseHTTPRequestHandler):
         for name, value in ({"Content_Length": str(len(body))} | headers).items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.path == "/image":  # in two parts, with something else in between
+            self.wfile.write(body[:3000])
+            self.posted.wait(60)
+        self.wfile.write(body[3000:] if self.path == "/image" else body)
 
 
 @contextmanager

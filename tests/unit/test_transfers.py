@@ -124,6 +124,29 @@ def test_answers_count_and_the_cache_does_not() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "status", "length", "counted"),
+    [
+        ("GET", 200, "30000", 30_000),
+        ("GET", 200, "3", 3928),  # with what the browser itself counted of the head
+        ("GET", 200, "many", 3928),
+        ("HEAD", 200, "30000", 3928),
+        ("GET", 304, "30000", 3928),
+    ],
+)
+def test_an_answer_of_which_only_a_part_was_there_counts_as_long_as_it_announced_itself(
+    method: str, status: int, length: str, counted: int
+) -> None:
+    meter = BrowserMeter()
+    told = answer(1, 5, received=3928)
+    told["request"]["method"] = method
+    announced = {"name": "Content-Length", "value": {"type": "string", "value": length}}
+    date = {"name": "Date", "value": {"type": "string", "value": "today"}}
+    told["response"] |= {"status": status, "headers": [date, announced]}
+    meter.take(COMPLETED, told)
+    assert [one.down_bytes for one in meter.exchanges()] == [counted]
+
+
 def test_a_download_has_the_size_of_its_file() -> None:
     meter = BrowserMeter(size_of={"/d/a.zip": 460_000_000}.get)
     request = answer(10, 12, received=0)["request"]
